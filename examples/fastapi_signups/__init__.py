@@ -1,0 +1,1 @@
+"""A FastAPI app that welcomes new users by mail: automatic retries, a countdown, revoking."""

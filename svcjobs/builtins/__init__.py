@@ -1,0 +1,1 @@
+"""Jobs that most applications need: moving the outbox, delivering webhooks."""

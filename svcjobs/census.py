@@ -1,0 +1,103 @@
+"""What supervisor, keeper and children tell each other: who lives, who is ready, and how many there should be.
+
+Whole states in single datagrams.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from svcjobs.running_table import RunningTable, RunningTables
+
+ONE_STOP_SECONDS = 1.0
+"""SIGTERMs that reach a child within so short a time are one: a service manager, or a terminal, may signal a whole
+group of processes, and the supervisor then passes on what the child has got already."""
+IMPATIENT_AFTER_SECONDS = 0.5
+"""So much later than the first, a further signal means that the grace is to end. Sooner, it is the same stop: an init
+system may signal the group of processes, then the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """The children that live now, told by the supervisor after each birth and death.
+
+    Args:
+        children: slot of each by its pid.
+        stopping: whether the worker is about to end; with no children left, the keeper ends too.
+    """
+
+    children: Mapping[int, int] = field(default_factory=dict)
+    stopping: bool = False
+
+    def encode(self) -> bytes:
+        """The datagram."""
+        return json.dumps([list(self.children.items()), self.stopping]).encode()
+
+    @classmethod
+    def decode(cls, datagram: bytes) -> Census:
+        """The census that :meth:`encode` wrote."""
+        children, stopping = json.loads(datagram)
+        return cls({int(pid): int(slot) for pid, slot in children}, bool(stopping))
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The children that fetch jobs, told by the keeper whenever that changes."""
+
+    pids: Sequence[int]
+
+    def encode(self) -> bytes:
+        """The datagram."""
+        return json.dumps(list(self.pids)).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large the crew should be from now on, told by a child."""
+
+    children: int
+
+    def encode(self) -> bytes:
+        """The datagram."""
+        return json.dumps(self.children).encode()
+
+
+def told_to_supervisor(datagram: bytes) -> Ready | Size:
+    """The message that one of the two has encoded."""
+    message = json.loads(datagram)
+    return Size(message) if isinstance(message, int) else Ready([int(pid) for pid in message])
+
+
+@dataclass(frozen=True, slots=True)
+class ChildPipes:
+    """A child's ends: it sends :class:`~svcjobs.reports.Report` and gets :class:`~svcjobs.reports.LostLeases`.
+
+    In ``running`` it writes what runs at each moment. To ``supervisor`` it may send a :class:`Size`.
+    """
+
+    reports: socket.socket
+    lost: socket.socket
+    running: RunningTable
+    supervisor: socket.socket
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperPipes:
+    """The keeper's ends.
+
+    Args:
+        reports: gets the children's reports.
+        lost: a socket to the child in each slot.
+        supervisor: gets each :class:`Census`, sends :class:`Ready`.
+        running: what runs in each child.
+        census: the children at the keeper's start.
+    """
+
+    reports: socket.socket
+    lost: Mapping[int, socket.socket]
+    supervisor: socket.socket
+    running: RunningTables
+    census: Census

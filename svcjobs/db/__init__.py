@@ -1,0 +1,1 @@
+"""Messages out of, and marks into, the application's own database transaction."""

@@ -1,0 +1,85 @@
+"""How long a handler may run, and what a pool can enforce of that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from svcjobs.errors import ConfigurationError, JobTimeoutError, SoftTimeLimitExceeded
+from svcjobs.job import Job
+
+HARD_LIMIT_POOLS = ("prefork",)
+SoftError: TypeAlias = Callable[[str, float], Exception]
+"""Makes what is raised in a handler at its soft limit, from the job's name and the limit. Its class can be made
+without arguments too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Time limits of handlers, in seconds; None is without.
+
+    Args:
+        soft_seconds: after which SoftTimeLimitExceeded is raised in the handler.
+        hard_seconds: after which the job has failed and its process is killed.
+        timeout_seconds: JOB_DEFAULT_TIMEOUT_SECONDS: after which the job has failed with JobTimeoutError.
+        soft_error: makes what is raised at the soft limit; the application may have another one.
+
+    Raises:
+        ConfigurationError: a limit isn't positive, or the hard one isn't above the soft one.
+    """
+
+    soft_seconds: float | None = None
+    hard_seconds: float | None = None
+    timeout_seconds: float | None = None
+    soft_error: SoftError = SoftTimeLimitExceeded
+
+    def __post_init__(self) -> None:
+        for name in ("soft_seconds", "hard_seconds", "timeout_seconds"):
+            seconds = getattr(self, name)
+            if seconds is not None and not seconds > 0:
+                raise ConfigurationError(f"{name} is {seconds!r}: give a positive number of seconds, or None")
+        if self.soft_seconds is not None and self.hard_seconds is not None and self.hard_seconds <= self.soft_seconds:
+            raise ConfigurationError(
+                f"the hard time limit ({self.hard_seconds:g} s) must be above the soft one ({self.soft_seconds:g} s): "
+                "else no handler would see the soft one"
+            )
+
+    def check_pool(self, pool: str) -> None:
+        """Refuse what ``pool`` can't enforce.
+
+        Raises:
+            ConfigurationError: a hard limit, which ends a process, in a pool that has several jobs in one.
+        """
+        if self.hard_seconds is not None and pool not in HARD_LIMIT_POOLS:
+            raise ConfigurationError(
+                f"the pool {pool} can't enforce a hard time limit, which kills the process of the job: "
+                "use -P prefork (--pool prefork), or a soft limit"
+            )
+
+    def alarm(self, job: Job) -> tuple[float, Exception] | None:
+        """The limit that comes first inside a handler: its seconds, and the error that is raised there."""
+        soft, timeout = self.soft_seconds, self.timeout_seconds
+        if soft is not None and (timeout is None or soft <= timeout):
+            return soft, self.soft_error(job.name, soft)
+        return None if timeout is None else (timeout, JobTimeoutError(job.name, timeout))
+
+
+def limits_of(job: Job, defaults: Limits, *, kills: bool) -> Limits:
+    """The limits of one job: its own, else those of its worker.
+
+    Args:
+        job: a reserved job.
+        defaults: the worker's.
+        kills: whether the pool can end the process of this job alone. Where it can't, a hard limit that the job
+            carries is raised in its handler as a soft one: that is closer to what was asked for than no limit.
+    """
+    if job.soft_time_limit_seconds is None and job.time_limit_seconds is None:
+        return defaults
+    soft = job.soft_time_limit_seconds or defaults.soft_seconds
+    hard = job.time_limit_seconds or defaults.hard_seconds
+    if hard is not None and not kills:
+        soft, hard = hard if soft is None else min(soft, hard), None
+    if soft is not None and hard is not None and soft >= hard:
+        soft = None  # one of them is the worker's: the handler would never see the soft one
+    return Limits(soft, hard, defaults.timeout_seconds, defaults.soft_error)

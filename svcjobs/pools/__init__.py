@@ -1,0 +1,1 @@
+"""Executors: where the handlers of a child run."""

@@ -1,0 +1,119 @@
+"""What a child tells its keeper, and what the keeper answers: whole states in single datagrams."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from svcjobs.job import Job
+
+MOST_JOBS = 1000
+"""A child holds no more jobs at once, so that its report fits into one datagram."""
+
+
+class HeldJob(NamedTuple):
+    """A job that a child holds the lease of.
+
+    Args:
+        queue: prefix of its queue.
+        job_id: its id.
+        lease: the token.
+        name: its name.
+        attempt: number of the attempt.
+        started_at: when its handler began, seconds since the epoch; None while it waits in the child.
+        suspect: whether it is to run alone, see :class:`~svcjobs.estate.Estate`.
+        verdict: why it can't be run, see :attr:`~svcjobs.job.Job.verdict`.
+    """
+
+    queue: str
+    job_id: str
+    lease: str
+    name: str = ""
+    attempt: int = 0
+    started_at: float | None = None
+    suspect: bool = False
+    verdict: str | None = None
+
+    @classmethod
+    def of(cls, job: Job) -> HeldJob:
+        """A reserved job that waits in the child."""
+        return cls(job.queue, job.id, job.lease or "", job.name, job.attempts, suspect=job.suspect, verdict=job.verdict)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The state of a child.
+
+    Args:
+        pid: its process.
+        jobs: all leases it holds.
+        fetching: False once it takes no more jobs.
+        loop_at: when its event loop last turned, ``time.monotonic()``; None in pools without one.
+        totals: jobs it ran, by outcome.
+        queues: prefixes of the queues it takes jobs from.
+        schedules: names of the schedules that it serves.
+    """
+
+    pid: int
+    jobs: Sequence[HeldJob] = ()
+    fetching: bool = True
+    loop_at: float | None = None
+    totals: dict[str, int] = field(default_factory=dict)
+    queues: Sequence[str] = ()
+    schedules: Sequence[str] = ()
+
+    def encode(self) -> bytes:
+        """The datagram."""
+        lists = map(list, (self.queues, self.schedules))
+        state = [self.pid, list(self.jobs), self.fetching, self.loop_at, self.totals, *lists]
+        return json.dumps(state).encode()
+
+    @classmethod
+    def decode(cls, datagram: bytes) -> Report:
+        """The report that :meth:`encode` wrote."""
+        pid, jobs, *rest = json.loads(datagram)
+        return cls(pid, [HeldJob(*job) for job in jobs], *rest)
+
+
+@dataclass(frozen=True, slots=True)
+class LostLeases:
+    """Jobs whose handlers are to be ended where that can be done; each a queue, a job id and a token.
+
+    Args:
+        leases: those that couldn't be extended: their outcome doesn't count any more.
+        cancelled: those whose jobs somebody cancelled: once the handler has ended, the job is given back.
+    """
+
+    leases: Sequence[tuple[str, str, str]] = ()
+    cancelled: Sequence[tuple[str, str, str]] = ()
+
+    def encode(self) -> bytes:
+        """The datagram."""
+        return json.dumps([list(self.leases), list(self.cancelled)]).encode()
+
+    @classmethod
+    def decode(cls, datagram: bytes) -> LostLeases:
+        """The message that :meth:`encode` wrote."""
+        leases, cancelled = json.loads(datagram)
+        return cls(*([(queue, job_id, lease) for queue, job_id, lease in part] for part in (leases, cancelled)))
+
+
+def datagram_pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends of a local datagram socket that survive a fork; a receiver that is away doesn't lose messages."""
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    for end in ends:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        end.setblocking(False)
+    return ends
+
+
+def send(end: socket.socket, message: Any) -> bool:
+    """Send a message; False when the receiver's buffer is full, which the next whole state makes up for."""
+    try:
+        end.send(message.encode())
+    except (BlockingIOError, ConnectionError):
+        return False
+    return True

@@ -1,0 +1,374 @@
+"""The process that starts all others of a worker, starts them again, and stops them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from svcjobs.census import (
+    IMPATIENT_AFTER_SECONDS,
+    ONE_STOP_SECONDS,
+    Census,
+    ChildPipes,
+    KeeperPipes,
+    Size,
+    told_to_supervisor,
+)
+from svcjobs.pipes import Pipes
+from svcjobs.place import Crew, Life, Member, Place
+from svcjobs.process import fork
+from svcjobs.reports import send
+from svcjobs.settings import environment_with, take_from_environment
+from svcjobs.signals import Signals
+
+__all__ = ["ChildPipes", "KeeperPipes", "Supervisor"]
+
+logger = logging.getLogger(__name__)
+
+MARGIN_SECONDS = 7.0
+"""After the grace a child cleans up and settles, for an absent server 5 s long; then it is killed."""
+KEEPER_SECONDS = 5.0
+"""How long the keeper may take to end when no child is left."""
+INHERITANCE = "SVCJOBS_SUPERVISED"
+"""Environment variable in which a supervisor that executes itself leaves its children to the new program."""
+
+
+class Supervisor:
+    """Runs children and a keeper until a signal stops them; for the signals see :meth:`run`.
+
+    It only forks and waits: no event loop, no second thread, no connection and no application, so that nothing that
+    can't cross a fork exists here. It may be PID 1: orphans of other processes are reaped.
+
+    Args:
+        children: the life of each child, in a process of its own; returns the exit code, 0 to be replaced at once.
+        keeper: the life of the keeper, in the same way.
+        grace_seconds: how long jobs may run on after SIGTERM.
+        crew: further children; how many, a child may change by a :class:`~svcjobs.census.Size`.
+    """
+
+    def __init__(
+        self,
+        children: Sequence[Life],
+        keeper: Callable[[KeeperPipes], int],
+        *,
+        grace_seconds: float,
+        crew: Crew | None = None,
+    ) -> None:
+        self._keep = keeper
+        self._grace_seconds = grace_seconds
+        self._crew, self._size = (crew.lives, crew.size) if crew else ((), 0)
+        self._places = [Place(life) for life in (*self._crew[: self._size], *children)]
+        self._retiring: dict[int, Member] = {}
+        self._keeper: int | None = None
+        self._keeper_born_at = 0.0
+        self._keeper_fill_at = 0.0
+        self._established = False
+        self._said_ready = False
+        self._stopping = False
+        self._stopped_at = 0.0
+        self._hurry_at = float("inf")
+        self._kill_at = float("inf")
+        self._exit_code = 0
+
+    def run(self) -> int:
+        """Supervise until the end; returns the exit code: 0 after a clean stop.
+
+        SIGTERM, SIGINT: the children stop, and have ``grace_seconds`` for running jobs; a second one, half a second
+        later or more: they give their jobs back now. A child that still lives a few seconds later is killed, which
+        makes the exit code 1.
+        SIGHUP: this process executes its program anew, and replaces the children one by one: each new one fetches
+        before its predecessor is told to stop. A child that ends with an error before any child has ever fetched
+        can't be helped by a restart: its exit code ends the worker.
+        """
+        signals = Signals()
+        try:
+            self._pipes = self._adopted() or Pipes.open(2 * len(self._places) + len(self._crew) - self._size)
+            while not self._ended():
+                self._reap()
+                self._fill()
+                self._hurry()
+                self._kill_late()
+                for number in signals.wait(self._seconds_to_next(), self._pipes.census[1]):
+                    self._obey(number)
+                self._hear()
+        finally:
+            signals.close()
+        self._pipes.close()
+        logger.info("stopped")
+        return self._exit_code
+
+    # signals
+
+    def _obey(self, number: int) -> None:
+        if number == signal.SIGHUP and not self._stopping:
+            self._execute_anew()
+        if number in (signal.SIGTERM, signal.SIGINT):
+            name = signal.Signals(number).name
+            if self._stopping:
+                self._stop_sooner(name)
+            else:
+                self._stop(name)
+
+    def _stop(self, why: str) -> None:
+        now = time.monotonic()
+        self._stopping, self._stopped_at, self._kill_at = True, now, now + self._grace_seconds + MARGIN_SECONDS
+        logger.info(
+            "%s: fetching no more; running jobs have %g s, a second signal ends them now", why, self._grace_seconds
+        )
+        for child in self._lives:
+            if child.kill_at == float("inf"):  # the others were told before, and a second time ends their grace
+                self._signal(child.pid, signal.SIGTERM)
+        self._tell_keeper()
+
+    def _stop_sooner(self, why: str) -> None:
+        now = time.monotonic()
+        if now < self._stopped_at + IMPATIENT_AFTER_SECONDS:
+            return
+        # not sooner: the children would take it for the first one
+        self._hurry_at = max(now, self._stopped_at + 1.5 * ONE_STOP_SECONDS)
+        logger.warning("%s again: running jobs are given back now", why)
+
+    def _hurry(self) -> None:
+        now = time.monotonic()
+        if now < self._hurry_at:
+            return
+        self._hurry_at, self._kill_at = float("inf"), min(self._kill_at, now + MARGIN_SECONDS)
+        for child in self._lives:
+            self._signal(child.pid, signal.SIGTERM)
+
+    def _kill_late(self) -> None:
+        now = time.monotonic()
+        for child in self._retiring.values():
+            if now >= child.kill_at:
+                self._kill(child)
+        if now < self._kill_at:
+            return
+        for child in self._lives:
+            self._kill(child)
+            self._exit_code = 1
+        if not self._lives and self._keeper:
+            logger.warning("the keeper doesn't end: it is killed")
+            self._signal(self._keeper, signal.SIGKILL)
+        self._kill_at = float("inf")
+
+    def _kill(self, child: Member) -> None:
+        logger.error("child %d doesn't stop: it is killed", child.pid)
+        child.kill_at = float("inf")
+        self._signal(child.pid, signal.SIGKILL)
+
+    @staticmethod
+    def _signal(pid: int, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+    # a new program
+
+    def _execute_anew(self) -> None:
+        logger.info("SIGHUP: executing %s anew", sys.orig_argv[0])
+        places = [(child.pid, child.slot) for place in self._places if (child := place.member)]
+        # one that wasn't seen to fetch yet gives way: the new program starts its own
+        retiring = [(child.pid, child.slot, child.kill_at < float("inf")) for child in self._retiring.values()]
+        for successor in (place.successor for place in self._places if place.successor):
+            self._signal(successor.pid, signal.SIGTERM)
+            retiring.append((successor.pid, successor.slot, True))
+        left = json.dumps([os.getpid(), self._pipes.bequeathed(), self._keeper, places, retiring])
+        Signals.hold_back()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        program = [sys.executable, *sys.orig_argv[1:]]
+        os.execve(sys.executable, program, environment_with(**{INHERITANCE: left}))  # noqa: S606 - no shell wanted
+
+    def _adopted(self) -> Pipes | None:
+        """The sockets and children of the program that this process executed before; None when there was none."""
+        left = take_from_environment(INHERITANCE)
+        inheritance: Any = json.loads(left) if left else [0]
+        if inheritance[0] != os.getpid():  # none, or that of a worker this one was started by
+            return None
+        _, numbers, self._keeper, members, retiring = inheritance
+        now = time.monotonic()
+        old = [Member(pid, slot, now, fetched=True, outdated=True) for pid, slot in members]
+        for place, member in zip(self._places, old, strict=False):
+            place.member = member
+        # a second SIGTERM would end their grace
+        kill_at = now + self._grace_seconds + MARGIN_SECONDS
+        self._retiring = {
+            pid: Member(pid, slot, now, kill_at=kill_at if has_limit else float("inf"))
+            for pid, slot, has_limit in retiring
+        }
+        for member in old[len(self._places) :]:
+            self._retire(member)
+        self._established = True
+        if self._keeper:
+            self._signal(self._keeper, signal.SIGKILL)  # loses nothing: each report is the whole state of a child
+        return Pipes.inherited(numbers)
+
+    # births
+
+    @property
+    def _lives(self) -> list[Member]:
+        placed = [child for place in self._places for child in (place.member, place.successor) if child]
+        return [*placed, *self._retiring.values()]
+
+    def _fill(self) -> None:
+        """Start what is missing and due."""
+        now = time.monotonic()
+        if self._keeper is None and now >= self._keeper_fill_at and not self._ended():
+            self._start_keeper(now)
+        if self._stopping:
+            return
+        for place in self._places:
+            if place.member is None and now >= place.fill_at:
+                place.member = self._start_child(place, now)
+        place_to_renew = self._place_to_renew()
+        if place_to_renew and now >= place_to_renew.fill_at:
+            place_to_renew.successor = self._start_child(place_to_renew, now)
+
+    def _place_to_renew(self) -> Place | None:
+        if any(place.successor for place in self._places):
+            return None  # one by one
+        return next((place for place in self._places if place.member and place.member.outdated), None)
+
+    def _start_child(self, place: Place, now: float) -> Member | None:
+        slot = next(self._free_slots(), None)
+        if slot is None:
+            return None  # until one of those that were replaced has ended
+        pipes = self._pipes.of_child(slot)
+        pid = fork(lambda: place.run(pipes), dies_with_parent=True)
+        logger.info("child %d started", pid)
+        self._tell_keeper(Member(pid, slot, now))
+        return Member(pid, slot, now)
+
+    def _free_slots(self) -> Iterator[int]:
+        taken = {child.slot for child in self._lives}
+        return (slot for slot in range(len(self._pipes.lost)) if slot not in taken)
+
+    def _start_keeper(self, now: float) -> None:
+        pipes = self._pipes.of_keeper(self._census())
+        # it outlives a killed supervisor until the children have ended
+        self._keeper = fork(lambda: self._keep(pipes), dies_with_parent=False)
+        self._keeper_born_at = now
+
+    # deaths
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if not os.WIFSTOPPED(status):
+                self._bury(pid, os.waitstatus_to_exitcode(status))
+            elif pid == self._keeper:
+                # while it stands still, the leases of children that work run out; a new one knows all by their reports
+                logger.error("the keeper was stopped: it is killed")
+                self._signal(pid, signal.SIGKILL)
+
+    def _bury(self, pid: int, code: int) -> None:
+        now = time.monotonic()
+        if pid == self._keeper:
+            self._keeper = None
+            self._keeper_fill_at = now + (now - self._keeper_born_at < 1)
+            if not self._stopping:
+                logger.error("the keeper %s, another is started", _how(code))
+                self._give_up_on(code)
+            return
+        retired = self._retiring.pop(pid, None)
+        dead = retired or next((child for place in self._places if (child := place.lost(pid, code, now))), None)
+        if dead is None:
+            return  # a stranger: as PID 1 we inherit the orphans of others
+        self._tell_keeper()
+        if self._stopping or code in (0, -signal.SIGHUP):  # which ends one that was let go before it had begun
+            logger.info("child %d %s", pid, _how(code))
+            return
+        logger.error("child %d %s", pid, _how(code))
+        if retired is None:
+            self._give_up_on(code)
+
+    def _give_up_on(self, code: int) -> None:
+        """End the worker when nothing has ever worked and a process ended with an error of its own."""
+        if not self._established and code > 0:
+            self._stop("the worker can't start")
+            self._exit_code = code
+
+    def _retire(self, member: Member) -> None:
+        member.kill_at = time.monotonic() + self._grace_seconds + MARGIN_SECONDS
+        self._retiring[member.pid] = member
+        self._signal(member.pid, signal.SIGTERM)
+
+    def _resize(self, size: int) -> None:
+        """Start further children, or let the last ones go: they end once their jobs have, however long those take."""
+        if self._stopping or not 0 < size <= len(self._crew):
+            return
+        for number in range(self._size, size):
+            self._places.insert(number, Place(self._crew[number]))
+        for place in self._places[size : self._size]:
+            for child in (place.member, place.successor):
+                if child:
+                    self._retiring[child.pid] = child
+                    self._signal(child.pid, signal.SIGHUP)
+        del self._places[size : self._size]
+        self._size = size
+        logger.info("the crew is to have %d children", size)
+
+    # keeper
+
+    def _census(self, *born: Member) -> Census:
+        return Census({child.pid: child.slot for child in (*self._lives, *born)}, self._stopping)
+
+    def _tell_keeper(self, *born: Member) -> None:
+        send(self._pipes.census[1], self._census(*born))
+
+    def _hear(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                message = told_to_supervisor(self._pipes.census[1].recv(1 << 16))
+                if isinstance(message, Size):
+                    self._resize(message.children)
+                    continue
+                for place in self._places:
+                    self._note_ready(place, set(message.pids))
+
+    def _note_ready(self, place: Place, ready: set[int]) -> None:
+        for child in (place.member, place.successor):
+            if child and child.pid in ready:
+                child.fetched = self._established = True
+        if not self._said_ready and all(place.member and place.member.fetched for place in self._places):
+            self._said_ready = True
+            logger.info("ready")
+        if place.successor and place.successor.fetched and place.member:
+            self._retire(place.member)
+            place.member, place.successor = place.successor, None
+
+    # time
+
+    def _ended(self) -> bool:
+        if not self._stopping or self._lives:
+            return False
+        if self._keeper is None:
+            return True
+        self._kill_at = min(self._kill_at, time.monotonic() + KEEPER_SECONDS)
+        return False
+
+    def _seconds_to_next(self) -> float | None:
+        instants = [self._kill_at, self._hurry_at, *(child.kill_at for child in self._retiring.values())]
+        if self._keeper is None:
+            instants.append(self._keeper_fill_at)
+        if not self._stopping and next(self._free_slots(), None) is not None:
+            instants += [place.fill_at for place in self._places if place.member is None]
+            if (renewed := self._place_to_renew()) is not None:
+                instants.append(renewed.fill_at)
+        seconds = min(instants) - time.monotonic()
+        return None if seconds == float("inf") else max(seconds, 0.0)
+
+
+def _how(code: int) -> str:
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

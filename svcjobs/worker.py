@@ -1,0 +1,119 @@
+"""One job at a time, called by hand: the guide's section "Processing Jobs"."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from svcjobs.application import Handler
+from svcjobs.awaited_queue import AnyQueue, AwaitedQueue
+from svcjobs.errors import LeaseLost, QueueUnavailable
+from svcjobs.execution import Execution, configured_timeout_seconds, execute, is_cancelled
+from svcjobs.job import Job
+from svcjobs.leases import Leases
+from svcjobs.settlement import Ack, Bury, Fail, Release, Settlement
+from svcjobs.threads import Threads
+
+logger = logging.getLogger(__name__)
+
+SETTLE_AGAIN_AFTER_SECONDS = (0.1, 0.4, 1.0)
+
+
+async def process_one(queue: AnyQueue, handler: Handler) -> bool:
+    """Reserve one job, run ``handler`` on it and settle it; returns whether there was a job.
+
+    A handler that returns has succeeded: the job is acked. One that raises has failed: the job is retried, or
+    dead-lettered after its last attempt (:class:`~svcjobs.errors.RetryLater` and
+    :class:`~svcjobs.errors.DeadLetter` say more). Whatever it raises, nothing of it is raised here. It may run
+    for JOB_DEFAULT_TIMEOUT_SECONDS; its lease is extended meanwhile. A plain function runs in a thread. When
+    the lease is lost nevertheless, the handler is cancelled and what it did is left to the next delivery.
+
+    A sync queue is called in place, which blocks the event loop for a round trip; WorkerRunner doesn't.
+
+    Raises:
+        QueueUnavailable: the queue couldn't be reached, for the settlement after four tries.
+        CancelledError: this call was cancelled; the job was given back, with no attempt charged.
+    """
+    job = await _reserve(queue)
+    if job is None:
+        return False
+    threads = Threads("svcjobs-process-one")
+    running = asyncio.create_task(execute(job, handler, threads, _get_job_timeout_seconds()))
+    keeping = asyncio.create_task(_keep_lease(queue, job, threads, running))
+    try:
+        execution = await running
+    except asyncio.CancelledError:
+        await _settle(
+            queue, Release(job)
+        )  # refused, and counted, when it was the lost lease that cancelled the handler
+        if is_cancelled():
+            raise
+        return True
+    finally:
+        keeping.cancel()
+        threads.close()
+    await _settle(queue, execution.settlement)
+    return True
+
+
+def _get_job_timeout_seconds() -> float | None:
+    """JOB_DEFAULT_TIMEOUT_SECONDS, or None; a value that can't be used is None too, with a warning."""
+    return configured_timeout_seconds()
+
+
+async def _reserve(queue: AnyQueue) -> Job | None:
+    reserved = queue.reserve_next()
+    if not inspect.isawaitable(reserved):
+        return reserved
+    reserving = asyncio.ensure_future(reserved)
+    try:
+        return await asyncio.shield(reserving)
+    except asyncio.CancelledError:
+        if job := await reserving:  # it was leased to a caller that is gone
+            await _settle(queue, Release(job))
+        raise
+
+
+async def _keep_lease(queue: AnyQueue, job: Job, threads: Threads, running: asyncio.Task[Execution]) -> None:
+    leases = Leases(queue.visibility_timeout, lambda _: running.cancel())
+    leases.hold(job)
+    await leases.keep(AwaitedQueue(queue, threads))
+
+
+async def _settle(queue: AnyQueue, settlement: Settlement) -> None:
+    try:
+        await _settle_again(queue, settlement)
+    except LeaseLost as error:
+        logger.warning("Job %s (%s) wasn't settled: %s", settlement.job.id, settlement.job.name, error)
+
+
+async def _settle_again(queue: AnyQueue, settlement: Settlement) -> None:
+    for pause in SETTLE_AGAIN_AFTER_SECONDS:
+        try:
+            return await _await(_verb(queue, settlement))
+        except QueueUnavailable as error:
+            logger.info("Job %s isn't settled yet: %s", settlement.job.id, error)
+            await asyncio.sleep(pause)
+    return await _await(_verb(queue, settlement))
+
+
+def _verb(queue: AnyQueue, settlement: Settlement) -> Callable[[], Any]:
+    job = settlement.job
+    match settlement:
+        case Ack():
+            return lambda: queue.ack(job)
+        case Fail(error=error, traceback=text, delay_seconds=delay):
+            return lambda: queue.fail(job, error=error, traceback=text, delay_seconds=delay)
+        case Bury(reason=reason, error=error, traceback=text):
+            return lambda: queue.bury(job, reason=reason, error=error, traceback=text)
+        case Release(delay_seconds=seconds, charged=charged, suspect=suspect):
+            return lambda: queue.release(job, delay_seconds=seconds, charged=charged, suspect=suspect)
+
+
+async def _await(verb: Callable[[], Any]) -> None:
+    result = verb()
+    if inspect.isawaitable(result):
+        await result

@@ -1,0 +1,1 @@
+"""The programs: worker, beat and multi."""

@@ -1,0 +1,1 @@
+"""Result backends: where results of tasks are kept."""

@@ -1,0 +1,1 @@
+"""``svcjobs bridge``: moves what waits at a plain kombu broker into queues of svcjobs."""

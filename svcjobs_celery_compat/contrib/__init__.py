@@ -1,0 +1,1 @@
+"""What Celery ships beside its core: test support, abortable tasks, Django, migration."""

@@ -1,0 +1,1 @@
+"""The outbox as an app of a Django project: put this package into ``INSTALLED_APPS``, and run ``migrate``."""

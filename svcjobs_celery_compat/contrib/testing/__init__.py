@@ -1,0 +1,1 @@
+"""Apps, messages and workers for tests."""

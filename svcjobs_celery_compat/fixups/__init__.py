@@ -1,0 +1,1 @@
+"""Changes that an app needs inside of other frameworks."""

@@ -1,0 +1,1 @@
+"""Moving from Celery: ``svcjobs migrate`` and what its commands do."""

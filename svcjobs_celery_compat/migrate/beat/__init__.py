@@ -1,0 +1,1 @@
+"""``svcjobs migrate beat``: a Celery schedule as a native one, with the times of the last runs."""

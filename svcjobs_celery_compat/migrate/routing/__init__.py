@@ -1,0 +1,1 @@
+"""``svcjobs migrate route``: which kind of worker runs a task, decided while everything runs (ADR 021)."""

@@ -1,0 +1,160 @@
+"""The lives of a worker's processes, each from its fork to its exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import multiprocessing
+import os
+import queue
+import shutil
+import signal
+import sys
+import threading
+import time
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from svcjobs.census import ChildPipes, Size
+from svcjobs.child import ChildPlan, leave_in_time, run_child
+from svcjobs.cli.lives import WorkerPlan, keep, told
+from svcjobs.cli.queues import Place
+from svcjobs.easy import open_client
+from svcjobs.journal import Journal
+from svcjobs.journal_store import JournalStore
+from svcjobs.limits import Limits
+from svcjobs.place import Crew
+from svcjobs.recycling import Recycling
+from svcjobs.reports import Report, send
+from svcjobs.supervisor import Supervisor
+from svcjobs_celery_compat.exceptions import SecurityWarning
+from svcjobs_celery_compat.worker.launch import Plan, load_app, read_plan
+from svcjobs_celery_compat.worker.logical_clock import SharedClock, clock_places
+
+REPORT_SECONDS = 1.0
+
+
+def main() -> int:
+    """Supervise the worker of the plan in the environment; returns its exit code."""
+    plan = read_plan()
+    _log(plan)
+    places = clock_places(plan.most_children + 1)
+    answering = functools.partial(told, functools.partial(_answer, plan, places))
+    lives = [
+        functools.partial(told, functools.partial(_work, plan, places, number + 1))
+        for number in range(plan.most_children)
+    ]
+    keeper = functools.partial(told, functools.partial(keep, _native(plan), datetime.now(UTC)))
+    # what a restart executes is the command that the user gave, which reads the settings anew
+    sys.orig_argv[:] = plan.argv
+    pidfile = Path(plan.pidfile) if plan.pidfile else None
+    if pidfile is not None:
+        pidfile.write_text(f"{os.getpid()}\n")
+    try:
+        crew = Crew(lives, plan.children)
+        return Supervisor([answering], keeper, grace_seconds=plan.grace_seconds, crew=crew).run()
+    finally:
+        shutil.rmtree(plan.folder, ignore_errors=True)
+        if pidfile is not None:
+            pidfile.unlink(missing_ok=True)
+
+
+def _log(plan: Plan) -> None:
+    """The supervisor's own lines, until the app's log is set up in the other processes."""
+    handler: logging.Handler = logging.FileHandler(plan.logfile) if plan.logfile else logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(plan.log_format))
+    logging.basicConfig(level=max(plan.loglevel, logging.WARNING), handlers=[handler])
+
+
+def _native(plan: Plan) -> WorkerPlan:
+    """The plan in the words of ``svcjobs worker``, for the keeper."""
+    return WorkerPlan(
+        name=plan.hostname, target=None, queues=(), place=Place("redis", plan.url), pool=plan.pool,
+        children=plan.children, concurrency=plan.concurrency, scheduled=False, grace_seconds=plan.grace_seconds,
+        lease_seconds=plan.lease_seconds, limits=_limits(plan), max_jobs=plan.max_tasks,
+        max_memory_kib=plan.max_memory_kib, max_age_seconds=None, ports=plan.ports, allow_eviction=False,
+    )  # fmt: skip
+
+
+def _limits(plan: Plan) -> Limits:
+    soft = plan.soft_seconds
+    # one that isn't below the hard limit would be seen by no task
+    return Limits(None if plan.hard_seconds and soft and soft >= plan.hard_seconds else soft, plan.hard_seconds)
+
+
+def _forget_supervisor() -> None:
+    """Have neither its log handlers nor the warnings that it gave when it read the command line."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+    warnings.simplefilter("ignore", SecurityWarning)
+
+
+def _work(plan: Plan, places: memoryview, number: int, pipes: ChildPipes) -> int:
+    """Run tasks."""
+    multiprocessing.current_process().name = f"ForkPoolWorker-{number}"
+    _forget_supervisor()
+    app = load_app(plan)
+    app.clock = SharedClock(places, number)
+    from svcjobs_celery_compat.worker.station import Station
+
+    worker = app.Worker(**{**plan.options, "quiet": True, "beat": False})
+    broker_of: list[Any] = []
+
+    def load() -> Any:
+        from svcjobs_celery_compat.worker.broker import Broker
+
+        broker = Broker(app)
+        broker_of.append(broker)
+        station = Station(app, plan.hostname, broker, task_events=worker.task_events, meets_at=plan.socket)
+        return station.application
+
+    def open_queues(_application: Any) -> Any:
+        return [broker_of[0].open(queue) for queue in app.amqp.queues.consume_from.values()]
+
+    recycling = Recycling(plan.max_tasks, plan.max_memory_kib, None)
+    return run_child(
+        load,
+        open_queues,
+        ChildPlan(plan.pool, plan.concurrency, plan.grace_seconds, _limits(plan), recycling, bool(plan.ports)),
+        pipes,
+        lambda: Journal(JournalStore(open_client(plan.url))),
+    )
+
+
+def _answer(plan: Plan, places: memoryview, pipes: ChildPipes) -> int:
+    """Answer for the worker: remote control, heartbeats, and the steps that users add."""
+    _forget_supervisor()
+    app = load_app(plan)
+    app.clock = SharedClock(places, 0)
+    from svcjobs_celery_compat.worker.process_crew import ProcessCrew
+
+    def make_crew(worker: Any) -> ProcessCrew:
+        return ProcessCrew(worker, plan, lambda children: send(pipes.supervisor, Size(children)))
+
+    kind = type("Worker", (app.Worker,), {"make_crew": make_crew, "grace_seconds": plan.grace_seconds})
+    worker: Any = kind(**plan.options)
+    threading.Thread(target=_report, args=[pipes], daemon=True).start()
+    _stop_with_signal(worker)
+    worker.start()
+    return 0
+
+
+def _stop_with_signal(worker: Any) -> None:
+    from svcjobs_celery_compat.apps.worker import _shutdown_handler
+
+    stops: queue.SimpleQueue[float] = queue.SimpleQueue()
+    leave_in_time(stops, lambda: False)  # a step that a user added may hang
+    _shutdown_handler(worker, sig="SIGTERM", how="Warm", callback=lambda worker: stops.put(worker.grace_seconds))
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor passes it on
+
+
+def _report(pipes: ChildPipes) -> None:
+    """Tell the keeper that this process, which holds no job, lives."""
+    while True:
+        send(pipes.reports, Report(os.getpid()))
+        time.sleep(REPORT_SECONDS)

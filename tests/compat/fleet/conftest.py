@@ -1,0 +1,21 @@
+"""A server of each module's own: workers of other tests would take its tasks."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from tests.compat.fleet.fleet import Fleet
+from tests.server_program import ServerProgram
+from tests.servers import RedisServer
+
+
+@pytest.fixture(scope="module")
+def fleet(server_program: ServerProgram, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    with RedisServer(server_program) as server:
+        fleet = Fleet(server, tmp_path_factory.mktemp("fleet"))
+        yield fleet
+        gc.collect()  # results give their subscriptions back, which Celery's can't once the server is gone
+        fleet.close()

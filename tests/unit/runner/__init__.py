@@ -1,0 +1,1 @@
+"""WorkerRunner, on the queue in memory."""

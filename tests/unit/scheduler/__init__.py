@@ -1,0 +1,1 @@
+"""The scheduler, on clocks and queues that tests control."""
