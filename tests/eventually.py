@@ -10,16 +10,18 @@ from typing import TypeVar
 T = TypeVar("T")
 
 POLL_SECONDS = 0.01
+PATIENCE_SECONDS = 20.0
+"""How long a busy machine may take. A test that promises a time says so itself."""
 
 
-def eventually(predicate: Callable[[], T], timeout: float = 5.0, message: str = "") -> T:
+def eventually(predicate: Callable[[], T], timeout: float = PATIENCE_SECONDS, message: str = "") -> T:
     """Call ``predicate`` until it returns something true, and return that.
 
     An AssertionError inside it counts as not yet; any other error is raised at once.
 
     Args:
         predicate: asked every 10 ms, once more at the very end.
-        timeout: seconds to wait at most.
+        timeout: seconds to wait at most; less than the default is a claim about time, see tests/alone.py.
         message: what was waited for, said in the failure.
 
     Raises:
@@ -38,7 +40,7 @@ def eventually(predicate: Callable[[], T], timeout: float = 5.0, message: str = 
 
 async def eventually_async(
     predicate: Callable[[], T],
-    timeout: float = 5.0,  # noqa: ASYNC109  # it raises with what it saw last
+    timeout: float = PATIENCE_SECONDS,  # noqa: ASYNC109  # it raises with what it saw last
     message: str = "",
 ) -> T:
     """:func:`eventually` for a coroutine: the event loop runs on while it waits."""

@@ -20,6 +20,7 @@ from tests.server_program import ServerProgram
 RECOVERY_SECONDS = 5.0
 
 
+@pytest.mark.alone
 @pytest.mark.promise("P10")
 @pytest.mark.scenario(15)
 @pytest.mark.server

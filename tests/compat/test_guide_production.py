@@ -41,6 +41,7 @@ def test_a_url_with_two_s_is_tls() -> None:
     client.close()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("workers", "poll_interval", "a_minute"), [(1, 1.0, 100), (3, 0.5, 1000), (5, 0.25, 2000)])
 async def test_the_sizes_of_the_table_keep_up(
     stored: RedisJobQueue, workers: int, poll_interval: float, a_minute: int
@@ -90,6 +91,7 @@ async def test_a_limit_inside_the_handler(monkeypatch: pytest.MonkeyPatch) -> No
     assert [job.last_error for job in queue.dead()] == ["Exception: it took too long"]
 
 
+@pytest.mark.alone
 async def test_a_stop_returns_within_its_grace() -> None:
     queue = InMemoryJobQueue()
     queue.enqueue("endless", {})

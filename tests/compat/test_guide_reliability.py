@@ -66,6 +66,7 @@ def test_a_job_without_ack_is_handed_out_again(queue: JobQueue, clock: MovableCl
     assert (again.id, again.attempts) == (first.id, 2)
 
 
+@pytest.mark.alone
 def test_it_is_handed_out_again_by_the_servers_own_clock(redis_client: redis.Redis, prefix: str) -> None:
     queue = RedisJobQueue(redis_client, prefix=prefix, visibility_timeout=0.2)
     queue.enqueue("work", {})

@@ -85,6 +85,7 @@ def cycle_seconds(queue: JobQueue, cycles: int = 2000) -> float:
     return min(rounds)
 
 
+@pytest.mark.alone
 def test_many_delayed_and_leased_jobs_dont_slow_the_others() -> None:
     empty, full = InMemoryJobQueue(), InMemoryJobQueue()
     full.enqueue_many([NewJob("leased") for _ in range(20_000)])

@@ -17,6 +17,7 @@ from tests.servers import RedisServer
 LEASE_SECONDS = 3.0
 
 
+@pytest.mark.alone
 @pytest.mark.scenario(25)
 async def test_a_running_handler_is_cancelled_within_a_third_of_the_lease(
     redis_server: RedisServer, prefix: str

@@ -42,6 +42,7 @@ def test_every_pool_runs_coroutines_and_plain_functions(pool: str, start: Start,
     assert queue.stats().totals["stale"] == 0
 
 
+@pytest.mark.alone
 @pytest.mark.scenario(19)
 def test_scenario_19_500_coroutines_that_sleep_for_a_second_take_less_than_3_seconds(
     start: Start, queue: RedisJobQueue
@@ -131,6 +132,7 @@ def test_scenario_22_one_long_job_does_not_hold_up_short_ones(start: Start, queu
     assert not any("asleep" in text and text.endswith("ends") for text in first.texts)
 
 
+@pytest.mark.alone
 @pytest.mark.promise("P7")
 @pytest.mark.parametrize("pool", ["async", "prefork"])
 def test_when_a_job_overruns_the_rest_is_given_back_uncharged(pool: str, start: Start, queue: RedisJobQueue) -> None:
@@ -202,6 +204,7 @@ def test_the_last_queue_does_not_starve(start: Start, queue: RedisJobQueue, redi
         assert 150 < first_left < 190  # each tenth
 
 
+@pytest.mark.alone
 def test_a_busy_child_passes_on_a_wake_up_that_it_took(
     start: Start, queue: RedisJobQueue, redis_client: redis.Redis
 ) -> None:
@@ -215,6 +218,7 @@ def test_a_busy_child_passes_on_a_wake_up_that_it_took(
         assert queue.stats().ready == 1
 
 
+@pytest.mark.alone
 @pytest.mark.scenario(1)
 def test_a_child_stops_in_time_while_its_server_is_away(start: Start, own_server: RedisServer) -> None:
     child = start("async", url=own_server.url, grace=1)
@@ -321,6 +325,7 @@ def test_recycling_cuts_no_job(recycling: dict[str, float], start: Start, queue:
     child.noted("shutdown")
 
 
+@pytest.mark.alone
 def test_cpu_per_no_op_job_of_the_async_pool(start: Start, queue: RedisJobQueue) -> None:
     child = start("async", concurrency=10)
     warm_up(queue, child)

@@ -98,6 +98,7 @@ def test_when_a_process_dies_with_several_jobs_each_runs_alone_next(
     assert events == ["begins", "ends"] * 3
 
 
+@pytest.mark.alone
 @pytest.mark.scenario(25)
 @pytest.mark.parametrize("pool", ["async", "prefork"])
 @pytest.mark.parametrize("children", [None, 1])

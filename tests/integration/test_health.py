@@ -62,6 +62,7 @@ def test_a_worker_is_ready_when_a_child_fetches_and_not_while_it_stops(
     assert crew.ends() == 0
 
 
+@pytest.mark.alone
 @pytest.mark.scenario(36)
 def test_a_wedged_event_loop_is_told_within_15_seconds(start_crew: StartCrew, queue: RedisJobQueue, port: int) -> None:
     crew = start_crew(ports=(port,))

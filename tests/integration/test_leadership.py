@@ -34,6 +34,7 @@ def test_one_leads_whatever_the_client_decodes(
     b.close()
 
 
+@pytest.mark.alone
 def test_a_leader_that_falls_silent_is_succeeded_when_its_lease_ends(redis_client: redis.Redis, prefix: str) -> None:
     silent, next_one = leader(redis_client, prefix, "silent", 0.5), leader(redis_client, prefix, "next", 0.5)
     begun = time.monotonic()
@@ -51,6 +52,7 @@ def test_a_key_of_another_type_is_refused_and_kept(redis_client: redis.Redis, pr
     assert redis_client.llen(f"{prefix}:leader") == 1
 
 
+@pytest.mark.alone
 def test_a_server_that_is_gone_is_a_typed_error_within_bounded_time(own_server: RedisServer, prefix: str) -> None:
     a = leader(own_server.client(), prefix, "a")
     assert a.ensure_leader()

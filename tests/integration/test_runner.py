@@ -103,6 +103,7 @@ async def test_process_one_settles(
     assert [(job.reason, job.last_error) for job in producer.dead()] == [("exhausted", "ValueError: no")]
 
 
+@pytest.mark.alone
 async def test_an_idle_runner_is_woken_and_sends_little(
     redis_server: RedisServer, producer: RedisJobQueue, prefix: str, make_queue: MakeQueue
 ) -> None:
@@ -130,6 +131,7 @@ async def test_an_idle_runner_is_woken_and_sends_little(
     assert sum(sent.values()) <= 8, sent
 
 
+@pytest.mark.alone
 async def test_a_stopped_runner_leaves_the_wake_up_to_others(
     redis_server: RedisServer, producer: RedisJobQueue, prefix: str, make_queue: MakeQueue
 ) -> None:
@@ -240,6 +242,7 @@ async def test_killed_connections_cost_no_job_and_no_attempt(
     producer.close()
 
 
+@pytest.mark.alone
 @pytest.mark.promise("P10")
 @pytest.mark.parametrize("how", ["stopped", "killed", "paused"])
 async def test_a_server_that_goes_away_and_comes_back(
@@ -299,6 +302,7 @@ async def test_a_stop_while_the_server_is_away_ends_within_bounds(
     producer.close()
 
 
+@pytest.mark.alone
 async def test_process_one_raises_when_the_server_is_away(
     own_server: RedisServer, prefix: str, make_queue: MakeQueue
 ) -> None:

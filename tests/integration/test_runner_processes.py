@@ -82,6 +82,7 @@ def workers(redis_server: RedisServer, prefix: str) -> Iterator[Workers]:
     workers.close()
 
 
+@pytest.mark.alone
 @pytest.mark.promise("P3")
 @pytest.mark.scenario(2)
 def test_the_job_of_a_killed_worker_starts_again_in_time(workers: Workers, producer: RedisJobQueue) -> None:
@@ -112,6 +113,7 @@ def test_a_worker_that_slept_past_its_lease_settles_nothing(workers: Workers, pr
     assert workers.started == ["w1:1:1", "w2:1:2"]
 
 
+@pytest.mark.alone
 @pytest.mark.scenario(21)
 def test_a_terminated_worker_ends_what_it_can_and_gives_back_the_rest(
     workers: Workers, producer: RedisJobQueue

@@ -40,6 +40,7 @@ def test_another_client_gets_what_a_reserve_has_leased(queue: RedisJobQueue, req
     assert queue.stats().in_flight == 2, "nothing else was leased"
 
 
+@pytest.mark.alone
 def test_it_gets_none_that_is_settled_and_none_after_a_later_call(
     queue: RedisJobQueue, requests: list[Request]
 ) -> None:

@@ -168,6 +168,7 @@ def test_poison_is_buried_and_its_neighbours_are_not_charged(start: Start, queue
     assert worker.stop() == 0
 
 
+@pytest.mark.alone
 @pytest.mark.scenario(20)
 def test_a_hard_limit_kills_one_job_only(start: Start, queue: RedisJobQueue) -> None:
     worker = start("-P", "prefork", "-c", "2", "--time-limit", "2")

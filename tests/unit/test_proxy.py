@@ -61,6 +61,7 @@ def test_a_swallowed_reply_belongs_to_a_command_that_ran(client: redis.Redis, pr
     assert client.get(prefix) == b"1"
 
 
+@pytest.mark.alone
 def test_a_swallowed_reply_can_close_the_connection(client: redis.Redis, proxy: RedisProxy, prefix: str) -> None:
     proxy.swallow_reply(close=True)
     started_at = time.monotonic()
@@ -99,6 +100,7 @@ def test_a_reply_in_a_pipeline_is_dropped_alone(client: redis.Redis, proxy: Redi
     raw.close()
 
 
+@pytest.mark.alone
 def test_a_delay_holds_replies(client: redis.Redis, proxy: RedisProxy) -> None:
     proxy.delay(100)
     started_at = time.monotonic()

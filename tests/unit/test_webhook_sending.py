@@ -256,6 +256,7 @@ async def test_a_cancelled_delivery_says_nothing_of_the_host(make: Callable[...,
 # receivers that misbehave
 
 
+@pytest.mark.alone
 async def test_a_silent_receiver_costs_no_more_than_the_timeout(
     make: Callable[..., Deliver], receiver: Receiver
 ) -> None:
@@ -268,6 +269,7 @@ async def test_a_silent_receiver_costs_no_more_than_the_timeout(
     done.set()
 
 
+@pytest.mark.alone
 async def test_a_header_in_drops_costs_no_more_than_the_timeout(
     make: Callable[..., Deliver], receiver: Receiver
 ) -> None:

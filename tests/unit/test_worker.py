@@ -330,6 +330,7 @@ async def test_the_lease_of_a_long_job_is_extended() -> None:
     assert queue.stats().totals["acked"] == 1
 
 
+@pytest.mark.alone
 async def test_a_handler_whose_lease_is_lost_is_cancelled(caplog: pytest.LogCaptureFixture) -> None:
     queue = InMemoryJobQueue(visibility_timeout=0.3)
     queue.enqueue("greet", {})

@@ -16,7 +16,7 @@ from svcjobs_celery_compat import Celery, group
 from tests.servers import RedisServer
 
 LONGEST_SECONDS = 2.5  # the default of 2, and a busy machine
-pytestmark = pytest.mark.promise("P10")
+pytestmark = [pytest.mark.promise("P10"), pytest.mark.alone]
 
 
 def make_app(url: str, backend: str | None = None) -> Celery:

@@ -125,6 +125,7 @@ def test_a_group_that_nobody_reads_is_given_back(app: Any, client: redis.Redis) 
     eventually(lambda: channels(client) == 0)
 
 
+@pytest.mark.alone
 @pytest.mark.scenario(14)
 def test_a_call_is_not_held_up_by_a_result_server_that_is_away() -> None:
     app = Celery("proj", broker="memory://", backend=f"redis://127.0.0.1:{free_port()}/0", set_as_current=False)
@@ -136,6 +137,7 @@ def test_a_call_is_not_held_up_by_a_result_server_that_is_away() -> None:
     app.close()
 
 
+@pytest.mark.alone
 @pytest.mark.scenario(14)
 def test_a_call_is_not_held_up_by_a_result_server_that_went_away(app: Any) -> None:
     app.send_task("add")

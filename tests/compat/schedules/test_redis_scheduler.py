@@ -140,6 +140,7 @@ def test_one_leads_and_hands_over_when_it_is_closed(redis_server: RedisServer, p
         assert second._located == {"entry"}
 
 
+@pytest.mark.alone
 @pytest.mark.scenario(33)
 @pytest.mark.promise("P10")
 def test_a_tick_is_made_up_for_when_redis_is_back(own_server: RedisServer, prefix: str) -> None:

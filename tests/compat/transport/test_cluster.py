@@ -45,6 +45,7 @@ def names(options: dict[str, Any]) -> list[str]:
     return [found[node] for node in range(3)]
 
 
+@pytest.mark.alone
 @pytest.mark.scenario(16)
 def test_one_consumer_of_queues_on_all_nodes_is_woken_by_each(opened: OpenConnection, names: list[str]) -> None:
     connection, producer = opened(), opened()

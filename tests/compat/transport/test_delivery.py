@@ -213,6 +213,7 @@ def test_a_time_that_is_too_far_is_as_far_as_can_be(opened: OpenConnection, stor
     assert stats.ready + stats.delayed == 1
 
 
+@pytest.mark.alone
 def test_a_waiting_consumer_gets_a_message_at_once(opened: OpenConnection) -> None:
     connection, producer = opened(), opened()
     send(producer, "warm")
@@ -245,6 +246,7 @@ def test_a_waiting_consumer_sends_little(opened: OpenConnection, redis_client: r
     assert scripts_and_pops < 80  # a reserve counts some 15 commands inside its script
 
 
+@pytest.mark.alone
 def test_a_closed_consumers_wake_up_goes_to_another(opened: OpenConnection) -> None:
     leaving, staying, producer = opened(), opened(), opened()
     with consuming(staying) as got:
@@ -259,6 +261,7 @@ def test_a_closed_consumers_wake_up_goes_to_another(opened: OpenConnection) -> N
     assert [message.payload for message in got] == ["a"]
 
 
+@pytest.mark.alone
 def test_a_full_consumers_wake_up_goes_to_another(opened: OpenConnection) -> None:
     full, free, producer = opened(), opened(), opened()
     send(producer, "other", queue="other")
@@ -286,6 +289,7 @@ def test_a_consumer_that_asks_before_each_message_gets_one_at_a_time(opened: Ope
         assert stored().stats().in_flight == 1
 
 
+@pytest.mark.alone
 def test_acks_of_a_batch_are_sent_together_and_soon(
     opened: OpenConnection, stored: Any, redis_client: redis.Redis
 ) -> None:

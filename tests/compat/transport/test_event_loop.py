@@ -79,6 +79,7 @@ def test_what_a_delivery_prepares_is_done_at_once(opened: OpenConnection, hub: H
     assert waits[0] < 1
 
 
+@pytest.mark.alone
 def test_a_loop_that_has_more_to_deliver_doesnt_sleep(opened: OpenConnection, hub: Hub) -> None:
     connection = opened()
     send(opened(), *range(2000))

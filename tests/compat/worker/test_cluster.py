@@ -173,6 +173,7 @@ def test_p3_a_task_whose_worker_was_killed_runs_on_another_one(
     assert client.hget("jobs:{deadly}:counters", "acked") == b"1"
 
 
+@pytest.mark.alone
 @pytest.mark.scenario(28)
 @pytest.mark.promise("P6")
 def test_p6_a_chord_fires_once_although_processes_are_killed(program: Any, client: Any, worker: Worker) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import pytest
 import redis
 
 from tests.compat.worker.conftest import Worker
@@ -20,6 +21,7 @@ def test_a_users_step_that_doesnt_end_is_shown_and_left_behind(start: Callable[.
     assert "it is killed" not in log
 
 
+@pytest.mark.alone
 def test_a_worker_that_is_stopped_while_it_starts_waits_for_no_process(
     start: Callable[..., Worker], client: redis.Redis
 ) -> None:

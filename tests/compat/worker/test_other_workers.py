@@ -66,6 +66,7 @@ def test_the_oldest_dead_letters_go_when_there_are_too_many(worker_server: Redis
     app.close()
 
 
+@pytest.mark.alone
 @pytest.mark.scenario(14)
 def test_delay_without_a_broker_is_a_typed_error_in_time() -> None:
     from svcjobs_celery_compat import Celery

@@ -79,6 +79,7 @@ def test_reject_and_ignore(program: Any) -> None:
     assert ignored.state == "PENDING"
 
 
+@pytest.mark.alone
 def test_time_limits(program: Any, client: redis.Redis) -> None:
     assert program.soft.delay().get(timeout=SECONDS) == "cleaned up"
     began = time.monotonic()
@@ -88,6 +89,7 @@ def test_time_limits(program: Any, client: redis.Redis) -> None:
     assert dead(client, "hard")[0]["reason"] == "failed"
 
 
+@pytest.mark.alone
 @pytest.mark.scenario(2)
 def test_a_task_that_acks_late_runs_again_when_its_process_was_killed(program: Any, client: redis.Redis) -> None:
     began = time.monotonic()
@@ -115,6 +117,7 @@ def test_poison_starts_three_times_and_is_dead(program: Any, client: redis.Redis
     assert [other.get(timeout=SECONDS) for other in others] == [2 * n for n in range(10)]
 
 
+@pytest.mark.alone
 @pytest.mark.scenario(24)
 def test_a_rate_limit_keeps_no_other_task_waiting(program: Any) -> None:
     limited = [program.limited.delay(n) for n in range(5)]
@@ -183,6 +186,7 @@ def test_queues_limits_and_rates_change_while_it_runs(program: Any, worker: Work
     assert program.add.delay(1, 2).get(timeout=SECONDS) == 3
 
 
+@pytest.mark.alone
 @pytest.mark.scenario(28)
 def test_a_chord_fires_once_although_processes_are_killed(program: Any, client: redis.Redis, worker: Worker) -> None:
     members = 200

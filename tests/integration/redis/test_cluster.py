@@ -335,6 +335,7 @@ def test_p6_a_node_that_is_away_stops_no_queue_on_the_others(cluster: Cluster, p
         own.close()
 
 
+@pytest.mark.alone
 @pytest.mark.scenario(16)
 @pytest.mark.promise("P1")
 def test_p1_to_p5_on_a_cluster(client: redis.RedisCluster, queue: RedisJobQueue) -> None:
@@ -362,6 +363,7 @@ def test_p1_to_p5_on_a_cluster(client: redis.RedisCluster, queue: RedisJobQueue)
     check_drained(client, queue.name)
 
 
+@pytest.mark.alone
 def test_a_wait_on_a_cluster_is_woken(cluster: Cluster, queue: RedisJobQueue, prefix: str) -> None:
     got: list[str] = []
 

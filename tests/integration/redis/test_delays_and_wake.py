@@ -100,6 +100,7 @@ def test_p5_a_delay_is_never_early_at_most_a_second_late_and_runs_once(crew: Cre
     check_drained(crew.server.client(), queue.name)
 
 
+@pytest.mark.alone
 @pytest.mark.promise("P5")
 def test_p5_a_sleeping_worker_notices_an_earlier_delay(crew: Crew, queue: RedisJobQueue) -> None:
     queue.enqueue("later", delay_seconds=1.8)
@@ -111,6 +112,7 @@ def test_p5_a_sleeping_worker_notices_an_earlier_delay(crew: Crew, queue: RedisJ
     assert 0.2 <= crew.starts[0][2] - start < 0.6
 
 
+@pytest.mark.alone
 @pytest.mark.promise("P5")
 def test_p5_a_retry_waits_in_redis(crew: Crew, queue: RedisJobQueue) -> None:
     job = queue.enqueue("work", backoff_seconds=0.4)
@@ -233,6 +235,7 @@ async def test_an_asyncio_wait_tells_the_same(queue: RedisJobQueue, quiet_server
         await mine.close()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("far_off", [0, 1000], ids=["empty", "with delayed jobs"])
 def test_an_idle_process_sends_under_two_commands_a_second(crew: Crew, queue: RedisJobQueue, far_off: int) -> None:
     queue.enqueue_many([NewJob("work", delay_seconds=3600 + n) for n in range(far_off)])

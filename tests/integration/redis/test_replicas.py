@@ -73,6 +73,7 @@ def test_the_replica_has_what_was_acknowledged(
         assert replica.client().exists(f"{prefix}:job:a{n}")
 
 
+@pytest.mark.alone
 def test_too_few_replicas_are_a_typed_error_in_time(enqueue: Enqueue, primary: RedisServer, prefix: str) -> None:
     began = time.monotonic()
     with pytest.raises(TooFewReplicas, match="1 replicas have stored the job in time, 2 were asked for") as caught:

@@ -24,6 +24,8 @@ from tests.proxy import RedisProxy
 from tests.server_program import ServerProgram
 from tests.servers import RedisServer
 
+pytestmark = pytest.mark.alone
+
 TIMEOUT_SECONDS = 0.6
 MARGIN_SECONDS = 0.8
 

@@ -116,6 +116,7 @@ class Flaky(InMemoryJobQueue):
         super().wait(seconds)
 
 
+@pytest.mark.alone
 @pytest.mark.promise("P10")
 @pytest.mark.parametrize("error", [QueueUnavailable("away"), RuntimeError("a bug")])
 async def test_a_runner_survives_an_outage_says_so_once_and_resumes(

@@ -78,6 +78,7 @@ async def test_no_job_is_held_that_is_not_run(queue: InMemoryJobQueue) -> None:
         assert all(run.started_at.tzinfo for run in runner.running)
 
 
+@pytest.mark.alone
 async def test_an_idle_runner_is_woken_by_an_enqueue(queue: InMemoryJobQueue) -> None:
     took: list[float] = []
     async with running(queue, lambda job: took.append(time.perf_counter()), poll_interval=2):

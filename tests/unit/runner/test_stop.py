@@ -20,6 +20,7 @@ from tests.eventually import eventually_async
 from tests.unit.runner.running import running, sleeps
 
 
+@pytest.mark.alone
 async def test_a_stop_lets_jobs_end_within_the_grace_and_takes_no_new_one(queue: InMemoryJobQueue) -> None:
     for _ in range(3):
         queue.enqueue("short", {"seconds": 0.2})
@@ -81,6 +82,7 @@ async def test_a_stop_ends_a_wait_whose_client_swallowed_the_cancellation(
     assert waits == ["begun", "swallowed"]
 
 
+@pytest.mark.alone
 async def test_a_second_stop_can_shorten_the_grace(queue: InMemoryJobQueue) -> None:
     queue.enqueue("long", {})
     runner = WorkerRunner(queue, sleeps)
@@ -193,6 +195,7 @@ async def test_jobs_that_arrive_after_the_stop_are_given_back(by: str) -> None:
     assert not ran
 
 
+@pytest.mark.alone
 def test_the_guides_shutdown_by_signal_ends_the_program(queue: InMemoryJobQueue) -> None:
     queue.enqueue("short", {"seconds": 0.1})
 

@@ -217,6 +217,7 @@ class TestRun:
         scheduler.stop()
         await running
 
+    @pytest.mark.alone
     async def test_stop_wakes_it_up(self) -> None:
         scheduler = InMemoryScheduler()
         running = asyncio.create_task(scheduler.run())
