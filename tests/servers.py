@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import gc
 import os
 import random
 import shutil
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -302,6 +304,10 @@ class Cluster:
         """Kill all nodes and remove their data."""
         for item in [*self._clients, *self.nodes, *self.replicas]:
             item.close()
+        with warnings.catch_warnings():
+            # a client of redis-py drops open connections when it learns the nodes anew: not in the middle of another test
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 def start_cluster(size: int = 3, program: ServerProgram | None = None, *, appendonly: bool = False) -> Cluster:

@@ -64,6 +64,7 @@ def test_a_server_that_is_gone_is_a_typed_error_within_bounded_time(own_server: 
         assert time.monotonic() - begun < 2.5
     own_server.start()
     assert a.ensure_leader()
+    a.close()
 
 
 def test_a_cluster_keeps_a_leader(cluster: Cluster, prefix: str) -> None:

@@ -49,7 +49,10 @@ class Cable:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._server_port))
+                with contextlib.ExitStack() as closing:
+                    closing.callback(client.close)
+                    server = socket.create_connection(("127.0.0.1", self._server_port))
+                    closing.pop_all()
                 self._ends += [client, server]
                 for source, target in ((client, server), (server, client)):
                     threading.Thread(target=_pump, args=[source, target], daemon=True).start()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
 import pytest
 
+from tests.compat.close_app import close_app
 from tests.servers import RedisServer
 
 PACKAGES = ("celery", "svcjobs_celery_compat")
@@ -25,12 +25,6 @@ def make(package: str, server: RedisServer) -> Any:
     return app
 
 
-def close(app: Any) -> None:
-    app.backend.result_consumer.stop()
-    app.backend.client.connection_pool.disconnect()
-    app.close()
-
-
 @pytest.mark.parametrize("package", PACKAGES)
 def test_tasks_of_an_iterator_are_sent_while_it_goes_on(package: str, own_server: RedisServer) -> None:
     app = make(package, own_server)
@@ -45,8 +39,7 @@ def test_tasks_of_an_iterator_are_sent_while_it_goes_on(package: str, own_server
     result = import_module(package).chord(header(), keep.s())()
     members = len(result.parent)
     del result
-    gc.collect()  # gives the subscriptions back, while there is a server
-    close(app)
+    close_app(app)
     assert members == len(sent) == 6
     assert sent[0] == 0
     assert sent[2] == 1
@@ -62,4 +55,4 @@ def test_a_header_may_have_tasks_for_signatures(package: str, kind: Any, own_ser
     inner = celery.chord(kind([keep, keep]), keep.s())
     assert celery.chord([keep.si(1)], inner).apply_async().get() == [[1], [1]]
     assert [type(task).__name__ for task in inner.tasks] == ["Signature", "Signature"]
-    close(app)
+    close_app(app)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.compat.close_app import close_app
 from tests.compat.fleet.proj import make
 from tests.compat.program import SVCJOBS, Program
 from tests.eventually import eventually
@@ -95,6 +96,4 @@ class Fleet:
         for worker in self.workers:
             worker.kill()
         for app in self.producers:
-            app.backend.result_consumer.stop()
-            app.backend.client.connection_pool.disconnect()
-            app.close()
+            close_app(app)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from tests.compat.close_app import close_app
 from tests.compat.results.sides import Side, make_side
 from tests.server_program import ServerProgram
 from tests.servers import RedisServer
@@ -38,9 +38,6 @@ def sides(results_server: RedisServer) -> Iterator[MakeSides]:
         return pair
 
     yield make
-    gc.collect()  # results give their subscriptions back, which Celery's can't once the server is gone
     for side in made:
         side.client.close()
-        side.backend.result_consumer.stop()
-        side.backend.client.connection_pool.disconnect()
-        side.app.close()
+        close_app(side.app)

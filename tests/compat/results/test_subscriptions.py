@@ -16,6 +16,7 @@ import redis
 from svcjobs_celery_compat import Celery, exceptions, group
 from svcjobs_celery_compat.backends.redis import backend as redis_backend
 from svcjobs_celery_compat.result import ResultSet
+from tests.compat.close_app import close_app
 from tests.eventually import eventually
 from tests.servers import RedisServer, free_port
 
@@ -34,10 +35,7 @@ def app(results_server: RedisServer) -> Iterator[Any]:
     app.amqp.__dict__["send_task_message"] = lambda *args, **options: None
     app.backend.client.flushdb()
     yield app
-    gc.collect()
-    app.backend.result_consumer.stop()
-    app.backend.client.connection_pool.disconnect()
-    app.close()
+    close_app(app)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import kombu.pools
 from celery import Celery
 from celery.backends.redis import RedisBackend
 
+from tests.compat.close_app import close_app
 from tests.eventually import eventually
 
 APP = """
@@ -130,13 +131,11 @@ class CeleryFleet:
 
     def close(self) -> None:
         """Stop all that runs."""
-        self.app.close()
+        if isinstance(self.app.backend, RedisBackend):
+            close_app(self.app)
+        else:
+            self.app.close()
         kombu.pools.reset()  # an app leaves its connections to the garbage collector
-        backend = self.app.backend
-        if isinstance(backend, RedisBackend):
-            backend.result_consumer.stop()
-            backend.result_consumer.cancel_for = lambda _: None  # a result that goes later would connect again for that
-            backend.client.connection_pool.disconnect()
         for worker in self.workers:
             if worker.poll() is None:
                 worker.terminate()

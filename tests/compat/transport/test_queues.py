@@ -26,7 +26,10 @@ def test_priorities_have_the_order_of_kombus_redis_transport(opened: OpenConnect
         with connection:
             for number, priority in enumerate(priorities):
                 send(connection, number, priority=priority)
-            orders.append([get(connection).payload for _ in priorities])
+            messages = [get(connection) for _ in priorities]
+            for message in messages:  # else kombu gives it back when it closes, on a connection that it leaves open
+                message.ack()
+            orders.append([message.payload for message in messages])
     assert orders[0] == orders[1]
 
 
