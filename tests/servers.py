@@ -305,7 +305,7 @@ class Cluster:
         for item in [*self._clients, *self.nodes, *self.replicas]:
             item.close()
         with warnings.catch_warnings():
-            # a client of redis-py drops open connections when it learns the nodes anew: not in the middle of another test
+            # redis-py drops open connections when it learns the nodes anew: not in the middle of another test
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
 
