@@ -22,7 +22,7 @@ from tests.databases import KINDS, Database, NoDatabase, drop_tables, new_databa
 from tests.server_program import NoServer, ServerProgram, choose_server
 from tests.servers import Cluster, RedisServer, start_cluster
 
-pytest_plugins = ["tests.alone"]
+pytest_plugins = ["tests.alone", "tests.garbage"]
 SERVER = pytest.StashKey[ServerProgram | None]()
 MISSING = "no Redis or Valkey server here: install one, or run `make setup` on Linux x86_64"
 SERVER_FIXTURES = {"server_program", "redis_server", "redis_client", "own_server", "cluster"}

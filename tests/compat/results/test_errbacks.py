@@ -9,6 +9,7 @@ import pytest
 
 from svcjobs_celery_compat import Celery, chain, chord, group
 from svcjobs_celery_compat.contrib.testing.worker import start_worker
+from tests.compat.close_app import close_app
 from tests.eventually import eventually
 from tests.servers import RedisServer
 
@@ -21,7 +22,7 @@ def app(redis_server: RedisServer, prefix: str) -> Iterator[Celery]:
     app.conf.task_default_queue = prefix
     with start_worker(app, perform_ping_check=False, shutdown_timeout=30.0):
         yield app
-    app.close()
+    close_app(app)
 
 
 @pytest.mark.parametrize("shape", ["task", "member"])
