@@ -123,6 +123,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(InTheRoom(Room(_folder(config).parent)))
 
 
+@pytest.hookimpl(optionalhook=True)  # without `-p no:xdist`
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesAndTheAlone | None:
     return FilesAndTheAlone(config, log, Room(_folder(config))) if config.getoption("dist") == "loadfile" else None
 
