@@ -79,6 +79,7 @@ class Program(click.Group):
 
 
 _COMMANDS = {
+    "amqp": "amqp:amqp",
     "beat": "beat:beat",
     "call": "call:call",
     "control": "control:control",
