@@ -18,7 +18,8 @@ from tests.servers import RedisServer
 
 @pytest.fixture
 def broker(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The URL of one, for an app that is the current one meanwhile: ``-b`` is kept in its settings."""
+    """The URL of one, for an app that is current meanwhile. ``-b`` goes into the environment, which is restored."""
+    monkeypatch.setenv("CELERY_BROKER_URL", redis_server.url)
     monkeypatch.setattr(_state._tls, "current_app", None)
     with Celery("shop") as app:
         app.set_current()
