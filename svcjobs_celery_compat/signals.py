@@ -94,7 +94,7 @@ celeryd_after_setup = Signal(name="celeryd_after_setup", providing_args={"instan
 import_modules = Signal(name="import_modules")
 #: Before a worker starts.
 worker_init = Signal(name="worker_init")
-#: In the main process, before a pool process is made.
+#: With Celery, in the main process, before a pool process is made. Not sent here: what makes processes has no app.
 worker_before_create_process = Signal(name="worker_before_create_process")
 #: In each pool process, when it starts; receivers may take 4 seconds.
 worker_process_init = Signal(name="worker_process_init")

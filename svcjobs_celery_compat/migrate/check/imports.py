@@ -16,6 +16,8 @@ PACKAGE = "celery"
 DIFFERENT = {
     "celery.concurrency": "pools are svcjobs' own: async, threads, prefork and solo",
     "celery.worker.consumer": "the worker is svcjobs' own: a step of the consumer has no connection to hook into",
+    "celery.signals.worker_before_create_process": "it isn't sent, as what makes processes has no application: "
+    "use worker_process_init",
     "celery.bootsteps": "steps start and stop with the worker; those of its consumer have nothing to act on",
 }
 REPLACED = {

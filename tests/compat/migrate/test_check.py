@@ -28,6 +28,12 @@ def findings(tmp_path: Path, code: str, name: str = "proj.py") -> list[tuple[int
         ("def f():\n  from celery.canvas import chord", "celery.canvas.chord", "supported"),
         ("from celery import no_such_thing", "celery.no_such_thing", "missing"),
         ("from celery.nowhere import x", "celery.nowhere.x", "missing"),
+        ("from celery.signals import worker_ready", "celery.signals.worker_ready", "supported"),
+        (
+            "from celery.signals import worker_before_create_process",
+            "celery.signals.worker_before_create_process",
+            "differs",
+        ),
         ("from celery.bootsteps import StartStopStep", "celery.bootsteps.StartStopStep", "differs"),
     ],
 )
