@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -27,20 +28,23 @@ class Census:
     Args:
         children: slot of each by its pid.
         stopping: whether the worker is about to end; with no children left, the keeper ends too.
+        taken_at: ``time.monotonic_ns()``. A new keeper finds those that the one before it didn't read, and children who
+            were born since aren't in them.
     """
 
     children: Mapping[int, int] = field(default_factory=dict)
     stopping: bool = False
+    taken_at: int = field(default_factory=time.monotonic_ns)
 
     def encode(self) -> bytes:
         """The datagram."""
-        return json.dumps([list(self.children.items()), self.stopping]).encode()
+        return json.dumps([list(self.children.items()), self.stopping, self.taken_at]).encode()
 
     @classmethod
     def decode(cls, datagram: bytes) -> Census:
         """The census that :meth:`encode` wrote."""
-        children, stopping = json.loads(datagram)
-        return cls({int(pid): int(slot) for pid, slot in children}, bool(stopping))
+        children, stopping, taken_at = json.loads(datagram)
+        return cls({int(pid): int(slot) for pid, slot in children}, bool(stopping), int(taken_at))
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,6 +189,8 @@ class Keeper:
 
     def _take_census(self, datagram: bytes) -> None:
         census = Census.decode(datagram)
+        if census.taken_at < self._census.taken_at:
+            return
         now = time.monotonic()
         for pid in self._census.children.keys() - census.children.keys():
             # the supervisor has reaped it; its pid may belong to another process already

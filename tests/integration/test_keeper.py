@@ -89,6 +89,26 @@ def test_a_killed_keeper_loses_nothing(start_crew: StartCrew, queue: RedisJobQue
     assert len(crew.starts("a")) == 1
 
 
+@pytest.mark.alone
+@pytest.mark.promise("P9")
+def test_a_child_that_was_born_without_a_keeper_is_not_taken_for_dead(
+    start_crew: StartCrew, queue: RedisJobQueue
+) -> None:
+    crew = start_crew(children=1, lease=60)
+    ((child,),) = crew.noted("born")
+    os.kill(crew.keeper, signal.SIGKILL)
+    crew.noted("keeper", 2)
+    os.kill(crew.keeper, signal.SIGKILL)  # the next waits for a second: nobody hears of what happens meanwhile
+    os.kill(int(child), signal.SIGKILL)
+    crew.noted("born", 2)
+    queue.enqueue("sleep", {"seconds": 3}, job_id="a")
+    crew.started("a")
+    assert len(crew.notes("keeper")) == 2
+    crew.noted("keeper", 3)
+    crew.done("a")
+    assert len(crew.starts("a")) == 1
+
+
 @pytest.mark.promise("P4")
 def test_a_stopped_keeper_is_replaced_before_leases_run_out(start_crew: StartCrew, queue: RedisJobQueue) -> None:
     crew = start_crew(lease=LEASE)
