@@ -159,8 +159,11 @@ def test_a_lease_lasts_as_long_as_its_consumer_lives(opened: OpenConnection, sto
 def test_a_settled_message_isnt_kept(opened: OpenConnection) -> None:
     connection = opened(visibility_timeout=0.3)
     send(connection, "a")
-    get(connection).ack()
-    eventually(lambda: "svcjobs-leases" not in [thread.name for thread in threading.enumerate()], 3)
+    before = set(threading.enumerate())
+    message = get(connection)
+    (keeping,) = (thread for thread in set(threading.enumerate()) - before if thread.name == "svcjobs-leases")
+    message.ack()
+    eventually(lambda: not keeping.is_alive())
 
 
 def test_an_ack_that_comes_too_late_changes_nothing(opened: OpenConnection, stored: Any) -> None:
