@@ -65,7 +65,7 @@ class SentinelSet:
         self._servers += [self.replica, self._sentinel]
         self._manager = SentinelClient([("127.0.0.1", self._sentinel.port)], socket_timeout=2)
         self._clients: list[Any] = [*self._manager.sentinels]
-        eventually(lambda: self._manager.discover_slaves(SERVICE), 15, "the sentinel knows the replica")
+        eventually(lambda: self._manager.discover_slaves(SERVICE), 20, "the sentinel knows the replica")
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -265,4 +265,4 @@ def heal(stage: Stage) -> None:
     stage.replace_dead()
     for worker in stage.workers:
         worker.signal_all(signal.SIGCONT)
-    eventually(lambda: stage.client.ping(), 10)
+    eventually(lambda: stage.client.ping())

@@ -159,7 +159,7 @@ def test_p1_processes_killed_at_random_lose_no_acknowledged_job(
             done.add(job.id)
         return done == set(census.ids) - {job.id for job in queue.dead(10_000)}
 
-    eventually(drained, timeout=10)
+    eventually(drained)
     queue.purge_dead()
     check_drained(redis_client, prefix)
     print(f"\n{rounds} rounds, {len(stored)} jobs stored, {len(acked)} acked before a kill, {len(done)} drained after")

@@ -25,6 +25,6 @@ def test_s32_three_schedulers_take_each_tick_once_while_they_are_killed(scene: S
             beats.append(scene.fleet.beat())
     for beat in beats:
         beat.stop()
-    eventually(lambda: scene.queue.stats().in_flight + scene.queue.stats().ready == 0, 10)
+    eventually(lambda: scene.queue.stats().in_flight + scene.queue.stats().ready == 0)
     assert max(ticks()) - min(ticks()) < len(ticks()) + 2, "hardly a tick was left out"
     scene.judge()

@@ -114,6 +114,7 @@ def test_s08_a_rolling_deploy_loses_neither_delayed_nor_running_jobs(
     scene.judge()
 
 
+@pytest.mark.alone
 @pytest.mark.promise("P5")
 @pytest.mark.scenario(27)
 def test_s27_a_retry_later_than_the_lease_runs_once(redis_server: RedisServer, make_scene: MakeScene) -> None:

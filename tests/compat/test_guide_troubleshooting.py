@@ -117,6 +117,7 @@ def test_the_persistence_to_use_is_documented(own_server: RedisServer) -> None:
     assert "appendonly yes" in page
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("poll_interval", [0.05, 2.0])
 async def test_a_job_is_picked_up_at_once_whatever_the_poll_interval(
     stored: RedisJobQueue, poll_interval: float

@@ -201,6 +201,7 @@ def idle(backend: Backend) -> JobQueue:
     return backend.open(clock=None)
 
 
+@pytest.mark.alone
 def test_wait_returns_after_its_time_at_the_latest(worker: JobQueue) -> None:
     assert worker.reserve_next() is None
     assert 0.15 <= waited(worker, 0.2) < 1
@@ -222,6 +223,7 @@ def test_wait_says_when_there_is_nothing_yet(worker: JobQueue, idle: JobQueue) -
     assert idle.wait(0.05), "nothing is handed out"
 
 
+@pytest.mark.alone
 def test_wait_returns_at_once_when_a_job_is_ready(worker: JobQueue, idle: JobQueue) -> None:
     worker.enqueue("x")
     assert waited(idle, 1.9) < 1

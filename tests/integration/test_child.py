@@ -120,6 +120,7 @@ def test_at_sigterm_what_has_not_begun_is_given_back_at_once(start: Start, queue
     assert all(job.attempts == 1 for job in queue.reserve_many(200))
 
 
+@pytest.mark.alone
 @pytest.mark.scenario(22)
 @pytest.mark.promise("P7")
 def test_scenario_22_one_long_job_does_not_hold_up_short_ones(start: Start, queue: RedisJobQueue) -> None:
@@ -176,6 +177,7 @@ def test_a_child_goes_on_when_its_loop_turns_again(start: Start, queue: RedisJob
     assert again - child.noted(f"block_loop {blocks.id} ends") < 1
 
 
+@pytest.mark.alone
 @pytest.mark.scenario(23)
 def test_scenario_23_a_job_of_high_priority_is_next_and_low_ones_do_not_starve(
     start: Start, queue: RedisJobQueue
@@ -248,6 +250,7 @@ def test_what_a_server_settled_unheard_is_not_settled_again(start: Start, prefix
     assert sum(text.endswith("ends") for text in child.texts) == 2000
 
 
+@pytest.mark.alone
 @pytest.mark.scenario(1)
 def test_a_child_outlives_its_server(start: Start, prefix: str, own_server: RedisServer) -> None:
     child = start("async", concurrency=5, url=own_server.url)
@@ -282,6 +285,7 @@ def test_a_handler_whose_lease_is_lost_is_cancelled_and_settles_nothing(
     assert queue.stats().totals["stale"] == 0
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("pool", ["async", "prefork"])
 def test_an_idle_child_is_quiet_and_starts_a_job_at_once(
     pool: str, start: Start, queue: RedisJobQueue, own_server: RedisServer

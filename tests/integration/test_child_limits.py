@@ -51,6 +51,7 @@ def test_the_default_timeout_fails_a_job(pool: str, name: str, start: Start, que
     assert stored.last_error == f"JobTimeoutError: Job {name} exceeded timeout of 0.5s"
 
 
+@pytest.mark.alone
 @pytest.mark.scenario(20)
 @pytest.mark.parametrize("name", ["spin", "asleep", "hold_gil"])
 def test_scenario_20_at_its_hard_limit_a_job_dies_alone(name: str, start: Start, queue: RedisJobQueue) -> None:

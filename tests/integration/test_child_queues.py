@@ -56,6 +56,7 @@ def test_an_idle_child_on_five_queues_sends_less_than_two_commands_a_second(
     assert 3 <= sent < 12
 
 
+@pytest.mark.alone
 def test_a_job_starts_at_once_on_every_queue(child: ChildProcess, queues: list[RedisJobQueue]) -> None:
     """Whenever it comes: in the rounds of all queues, and while the queue waits by itself after a job."""
     late = []
@@ -71,6 +72,7 @@ def test_a_job_starts_at_once_on_every_queue(child: ChildProcess, queues: list[R
     assert max(late) < 1, "shorter than a round, which ends with a look at all queues"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("delay", [0.3, 1.5, 2.6, 4.2])
 def test_a_delayed_job_starts_in_time_on_every_queue(
     delay: float, child: ChildProcess, queues: list[RedisJobQueue]

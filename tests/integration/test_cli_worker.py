@@ -276,7 +276,7 @@ def test_beats_share_their_ticks_and_a_worker_runs_the_jobs(
     schedule = '[{"name": "hello", "interval_seconds": 1, "job_name": "greet"}]'
     lease = {"JOBS_SCHEDULE_JSON": schedule, "JOBS_SCHEDULER_LEASE_KEY": f"{prefix}:leader"}
     beats = [start(redis_server.url, "beat", **lease) for _ in range(2)]
-    eventually(lambda: queue.stats().totals.get("enqueued", 0) >= 3, 15)
+    eventually(lambda: queue.stats().totals.get("enqueued", 0) >= 3)
     for beat in beats:
         beat.signal(signal.SIGTERM)
         assert beat.ends() == 0

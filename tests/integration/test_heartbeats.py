@@ -116,6 +116,7 @@ def test_it_works_on_a_cluster(cluster: Cluster) -> None:
         heartbeats.leave(WORKER.name)
 
 
+@pytest.mark.alone
 def test_the_keeper_tells_what_runs_since_when(
     start_crew: StartCrew, heartbeats: Heartbeats, redis_client: redis.Redis, redis_server: RedisServer, prefix: str
 ) -> None:
@@ -128,7 +129,7 @@ def test_the_keeper_tells_what_runs_since_when(
     def running() -> RunningNow | None:
         return next((job for worker in heartbeats.workers() for job in worker.running), None)
 
-    eventually(running, 10)
+    eventually(running)
     job = running()
     assert job is not None
     assert (job.name, job.job_id, job.queue, job.attempt, job.pid) == ("sleep", "long", prefix, 1, int(child))

@@ -25,6 +25,7 @@ def queue(redis_client: redis.Redis, prefix: str) -> Iterator[RedisJobQueue]:
         yield queue
 
 
+@pytest.mark.alone
 @pytest.mark.promise("P3")
 def test_the_job_of_a_killed_child_starts_again_at_once(start_crew: StartCrew, queue: RedisJobQueue) -> None:
     crew = start_crew(lease=60)
@@ -135,6 +136,7 @@ def test_the_keeper_that_comes_too_late_for_a_death_gives_the_job_back(
     crew.started("a", 2)
 
 
+@pytest.mark.alone
 @pytest.mark.promise("P4")
 def test_a_stopped_child_loses_its_job(start_crew: StartCrew, queue: RedisJobQueue) -> None:
     crew = start_crew(lease=LEASE)

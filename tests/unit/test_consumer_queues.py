@@ -70,7 +70,7 @@ def consuming(consumer: Consumer, pool: ThreadPool, handler: Callable[[Job], obj
     for thread in (running, io):
         thread.join(10)
     consumer.join()
-    eventually(lambda: not {thread for thread in threading.enumerate() if "svcjobs" in thread.name} - before, 10)
+    eventually(lambda: not {thread for thread in threading.enumerate() if "svcjobs" in thread.name} - before)
 
 
 @pytest.fixture

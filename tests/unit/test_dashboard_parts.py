@@ -70,7 +70,7 @@ def test_sampling_begins_at_once_and_ends() -> None:
     history.start()
     history.start()
     (thread,) = threads() - before
-    eventually(lambda: history.series("jobs").depth(), 10)
+    eventually(lambda: history.series("jobs").depth())
     history.stop()
     assert not thread.is_alive()
 
@@ -80,7 +80,7 @@ def test_sampling_ends_with_its_owner(monkeypatch: pytest.MonkeyPatch) -> None:
     before = threads()
     History([InMemoryJobQueue()]).start()
     gc.collect()
-    eventually(lambda: threads() <= before, 10)
+    eventually(lambda: threads() <= before)
 
 
 def threads() -> set[threading.Thread]:

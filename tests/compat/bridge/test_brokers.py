@@ -116,7 +116,7 @@ def test_its_metrics_are_served(old: OldBroker, moved: RedisJobQueue, start_brid
     start_bridge("--metrics-port", str(port))
     eventually(lambda: moved.stats().ready == 3, timeout=20)
     line = f'jobs_bridge_messages_total{{outcome="moved",queue="{old.queue}"}} 3.0'
-    eventually(lambda: line in httpx.get(f"http://127.0.0.1:{port}/metrics").text, timeout=10)
+    eventually(lambda: line in httpx.get(f"http://127.0.0.1:{port}/metrics").text)
 
 
 @only_redis

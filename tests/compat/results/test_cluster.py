@@ -77,7 +77,7 @@ def test_a_result_wakes_who_waits_for_it_whichever_node_it_is_on(make_app: MakeA
     waiting = [threading.Thread(target=lambda one=one: got.append(one.get(timeout=20))) for one in results]
     for thread in waiting:
         thread.start()
-    eventually(lambda: len(app.backend.result_consumer.subscribed_to) == len(results), 10)
+    eventually(lambda: len(app.backend.result_consumer.subscribed_to) == len(results))
     for number in range(12):
         other.backend.mark_as_done(f"t{number}", number)
     for thread in waiting:

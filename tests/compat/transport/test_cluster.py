@@ -98,7 +98,7 @@ def test_a_queue_expires_and_is_deleted(opened: OpenConnection) -> None:
     def gone() -> bool:
         return not channel._has_queue("short")
 
-    eventually(gone, 5)
+    eventually(gone)
     channel.queue_delete("kept")
     assert not channel._has_queue("kept")
 

@@ -172,7 +172,7 @@ def test_an_ack_that_comes_too_late_changes_nothing(opened: OpenConnection, stor
     late = get(connection)
     connection.transport.keeper.close()  # as if the process had been stopped
     other = opened(visibility_timeout=5)
-    again = eventually(lambda: get(other), 3)
+    again = eventually(lambda: get(other))
     late.ack()
     assert stored().stats().in_flight == 1
     again.ack()
@@ -323,6 +323,6 @@ def test_acks_that_wait_are_sent_when_the_server_is_back(
         eventually(lambda: "2 acks wait for the server" in caplog.text, 20)
         own_server.restart()
         client = own_server.client()
-        eventually(lambda: client.hget("jobs:{q}:counters", "acked") == b"2", 10)
+        eventually(lambda: client.hget("jobs:{q}:counters", "acked") == b"2")
     connection.release()
     assert client.llen("jobs:{q}:ready") == 1

@@ -86,7 +86,7 @@ def test_a_queue_that_expires_leaves_no_key(opened: OpenConnection, redis_client
     assert len(keys) > 5
     assert all(0 < redis_client.pttl(key) <= 2000 for key in keys)
     del held
-    eventually(lambda: not [key for key in redis_client.keys(f"{prefix}*") if b":req:" not in key], 5)
+    eventually(lambda: not [key for key in redis_client.keys(f"{prefix}*") if b":req:" not in key])
 
 
 def test_a_queue_in_use_doesnt_expire(opened: OpenConnection) -> None:

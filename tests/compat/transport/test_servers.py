@@ -68,8 +68,8 @@ def test_sentinel_and_its_failover() -> None:
             with kombu.Connection(urls, transport_options={"master_name": "mymaster"}) as connection:
                 send(connection, "before")
                 client = sentinel.client()
-                eventually(lambda: client.execute_command("SENTINEL REPLICAS mymaster"), 15)
-                eventually(lambda: replica.client().exists("jobs:{q}:seq"), 5)
+                eventually(lambda: client.execute_command("SENTINEL REPLICAS mymaster"))
+                eventually(lambda: replica.client().exists("jobs:{q}:seq"))
                 primary.kill()
 
                 def sent() -> bool:
@@ -253,7 +253,7 @@ def test_a_message_that_nobody_has_after_its_connection_was_lost_is_given_back(
         drain(connection, 1)
         got.clear()
         lose(connection, own_server)
-    again = [eventually(lambda: get(other), 5) for _ in range(2)]
+    again = [eventually(lambda: get(other)) for _ in range(2)]
     assert {message.payload for message in again} == {"handed out", "fetched"}
     assert not any("redelivered" in message.delivery_info for message in again)
     assert own_server.client().hget("jobs:{q}:counters", "released") == b"2"
@@ -269,7 +269,7 @@ def test_an_ack_while_the_server_is_away_is_sent_when_it_is_back(
     message.ack()
     own_server.restart()
     client = own_server.client()
-    eventually(lambda: client.hget("jobs:{q}:counters", "acked") == b"1", 5)
+    eventually(lambda: client.hget("jobs:{q}:counters", "acked") == b"1")
     assert client.llen("jobs:{q}:processing") == 0
 
 

@@ -328,7 +328,7 @@ def test_p6_a_node_that_is_away_stops_no_queue_on_the_others(cluster: Cluster, p
                 raise AssertionError(str(error)) from error
             return bool(client.get(key) == b"1")
 
-        eventually(relayed, 15)
+        eventually(relayed)
         assert queue.stats().ready == 1
         queue.close()
     finally:

@@ -81,6 +81,7 @@ def asleep(crew: Crew, count: int) -> bool:
     return crew.server.client().info("clients")["blocked_clients"] == count
 
 
+@pytest.mark.alone
 @pytest.mark.promise("P5")
 @pytest.mark.scenario(6)
 def test_p5_a_delay_is_never_early_at_most_a_second_late_and_runs_once(crew: Crew, queue: RedisJobQueue) -> None:
@@ -90,7 +91,7 @@ def test_p5_a_delay_is_never_early_at_most_a_second_late_and_runs_once(crew: Cre
     for delay in (0.01, 0.1, 0.35, 0.9, 1.5, 2.1, 3.3):
         job = queue.enqueue("work", delay_seconds=delay)
         due[job.id] = job.available_at.timestamp()  # the server's clock, and a job that fell due meanwhile has no score
-    eventually(lambda: len(crew.starts) >= len(due), 10)
+    eventually(lambda: len(crew.starts) >= len(due))
     crew.dismiss()
     assert sorted(job_id for job_id, _, _ in crew.starts) == sorted(due)
     late = [started - due[job_id] for job_id, started, _ in crew.starts]
@@ -127,6 +128,7 @@ def test_p5_a_retry_waits_in_redis(crew: Crew, queue: RedisJobQueue) -> None:
     assert crew.starts[0][0] == job.id
 
 
+@pytest.mark.alone
 @pytest.mark.promise("P3")
 @pytest.mark.scenario(2)
 def test_p3_a_lost_workers_job_starts_within_lease_and_two_seconds_on_an_idle_queue(
@@ -142,10 +144,11 @@ def test_p3_a_lost_workers_job_starts_within_lease_and_two_seconds_on_an_idle_qu
     eventually(lambda: asleep(crew, 2))
     crew.server.client().delete(f"{queue.name}:paused")
     assert lost.reserve_next()
-    eventually(lambda: crew.starts, 5)
+    eventually(lambda: crew.starts)
     assert 1 <= crew.starts[0][2] - start < 3
 
 
+@pytest.mark.alone
 def test_an_idle_worker_starts_a_job_within_milliseconds(crew: Crew, queue: RedisJobQueue) -> None:
     crew.hire(1)
     took = []
@@ -160,6 +163,7 @@ def test_an_idle_worker_starts_a_job_within_milliseconds(crew: Crew, queue: Redi
     assert median < 0.005
 
 
+@pytest.mark.alone
 def test_no_wake_up_is_lost_among_idle_workers(crew: Crew, queue: RedisJobQueue) -> None:
     """Five sleepers, one token at most: each of twenty jobs starts without a sleep running out."""
     crew.hire(5, run_seconds=0.1)
@@ -167,10 +171,11 @@ def test_no_wake_up_is_lost_among_idle_workers(crew: Crew, queue: RedisJobQueue)
     begin = time.monotonic()
     for _ in range(20):
         queue.enqueue("work")
-    eventually(lambda: len(crew.starts) == 20, 10)
+    eventually(lambda: len(crew.starts) == 20)
     assert crew.starts[-1][2] - begin < 1.5, "20 jobs of 0.1 s on 5 workers take 0.4 s"
 
 
+@pytest.mark.alone
 def test_a_batch_wakes_as_many_workers_as_it_can_use(crew: Crew, queue: RedisJobQueue) -> None:
     crew.hire(5, run_seconds=0.5)
     eventually(lambda: asleep(crew, 5))
@@ -180,6 +185,7 @@ def test_a_batch_wakes_as_many_workers_as_it_can_use(crew: Crew, queue: RedisJob
     assert max(at for _, _, at in crew.starts) - begin < 0.4
 
 
+@pytest.mark.alone
 def test_resume_wakes_sleeping_workers(crew: Crew, queue: RedisJobQueue) -> None:
     queue.pause()
     queue.enqueue_many([NewJob("work") for _ in range(3)])

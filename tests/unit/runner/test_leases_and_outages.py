@@ -159,7 +159,7 @@ async def test_settlements_wait_for_the_queue_with_their_leases_kept() -> None:
         queue.error = QueueUnavailable("away")
 
     async with running(queue, handler, concurrency=3):
-        await eventually_async(lambda: queue.calls > 4, timeout=10)
+        await eventually_async(lambda: queue.calls > 4)
         await asyncio.sleep(0.6)
         queue.error = None
         await eventually_async(lambda: queue.stats().totals["acked"] == 3)

@@ -103,6 +103,7 @@ class TestRun:
             scheduler.stop()
             await running
 
+    @pytest.mark.alone
     async def test_what_is_due_sooner_than_the_tick_interval_is_on_time(self) -> None:
         late: list[float] = []
         scheduler = InMemoryScheduler(tick_interval=60)
