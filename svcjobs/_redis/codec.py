@@ -15,6 +15,7 @@ from svcjobs.errors import ConfigurationError, InvalidJob
 from svcjobs.job import (
     DEFAULT_BACKOFF_SECONDS,
     DEFAULT_MAX_ATTEMPTS,
+    PAYLOAD_DECODER,
     Job,
     NewJob,
     Unique,
@@ -28,7 +29,6 @@ D = TypeVar("D")
 
 NO_HASH = "the job's hash is missing; a key of another type in its place is kept as {prefix}:corrupt:{id}"
 _DOCUMENTED = frozenset((b"id", b"name", b"payload", b"available_at", b"attempts", b"max_attempts", b"backoff_seconds"))
-_DECODER = json.JSONDecoder()
 _UNREADABLE = (InvalidJob, ConfigurationError, ValueError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
@@ -172,7 +172,7 @@ def _read_plain(queue: str, job_id: bytes, raw: dict[bytes, bytes]) -> Job | Non
     """
     try:
         text = raw[b"payload"].decode()
-        payload, end = _DECODER.raw_decode(text)
+        payload, end = PAYLOAD_DECODER.raw_decode(text)
         available_at = datetime.fromisoformat(raw[b"available_at"].decode())
         max_attempts, backoff_seconds = int(raw[b"max_attempts"]), int(raw[b"backoff_seconds"])
         if type(payload) is not dict or end != len(text) or available_at.tzinfo is None:

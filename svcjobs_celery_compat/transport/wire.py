@@ -14,7 +14,7 @@ from kombu.utils.json import dumps as dumps_typed
 from kombu.utils.json import loads as loads_typed
 
 from svcjobs.errors import InvalidJob
-from svcjobs.job import LONGEST_SECONDS, Job, NewJob
+from svcjobs.job import LONGEST_SECONDS, PAYLOAD_DECODER, Job, NewJob
 from svcjobs.retry import RetryPolicy
 
 Message = dict[str, Any]
@@ -28,13 +28,6 @@ _LONG_NUMBER = re.compile(rb"\d{16}")
 _ENCODER = json.JSONEncoder()
 _STR = frozenset((str,))
 _PLAIN = frozenset((int, bool, type(None)))
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(name)
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def encode(message: Message) -> tuple[str, Payload]:
@@ -147,7 +140,7 @@ def _read_task(body: bytes, message: Message) -> tuple[Any, Any, Any] | None:
         return None
     try:
         text = body.decode()
-        value = _DECODER.decode(text)
+        value = PAYLOAD_DECODER.decode(text)
         if type(value) is not list or [type(part) for part in value] != [list, dict, dict]:
             return None
         if b"\\ud" in body:

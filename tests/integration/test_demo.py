@@ -42,4 +42,5 @@ def test_the_demo_on_redis_loses_nothing_when_a_worker_is_killed(server_program:
     output = demo("--files", "400", "--driver", "redis", SVCJOBS_TEST_SERVER=str(server_program.path))
     assert "was killed (-9)" in output
     assert "0 lost" in output
+    assert row(output, "ticks of the schedule that ran") >= 1, "its workers are started with -B"
     assert row(output, "stale") == 0

@@ -6,17 +6,19 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, inspect, text
+from sqlalchemy import Engine, event, inspect, select, text
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from benchmarks.outbox import fill
 from svcjobs.builtins.outbox_processor import make_outbox_tick
 from svcjobs.db.inbox import InboxStore
 from svcjobs.db.outbox import OutboxStore
-from svcjobs.db.tables import create_tables
+from svcjobs.db.tables import create_tables, outbox
 from svcjobs.errors import ConfigurationError
 from svcjobs.memory_queue import InMemoryJobQueue
 from tests.databases import KINDS
@@ -107,6 +109,44 @@ def test_the_relays_verbs_leave_the_callers_session_alone(engine: Engine) -> Non
     assert processed is not None
     assert processed.processed_at is not None
     assert InboxStore(sessionmaker(engine)).is_marked("delivered")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "sqlite"])  # which locks the whole file
+def test_a_relay_passes_by_what_another_has_locked(make_engine: Callable[[str], Engine], kind: str) -> None:
+    engine = make_engine(kind)
+    store = OutboxStore(sessionmaker(engine))
+    theirs, mine = store.enqueue("a", {}), store.enqueue("b", {})
+    with Session(engine) as other, ThreadPoolExecutor(1) as relay:
+        other.execute(select(outbox.c.id).where(outbox.c.id == theirs.id).with_for_update())
+        try:
+            assert relay.submit(store.fetch_many, 10).result(timeout=20) == [mine]
+        finally:
+            other.rollback()  # what waits for the lock goes on
+    assert store.fetch_many(10) == [theirs]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "sqlite"])
+def test_a_producer_doesnt_wait_for_a_relay(make_engine: Callable[[str], Engine], kind: str) -> None:
+    """Of MySQL's and MariaDB's locks, those of the default isolation level hold up inserts behind the last row."""
+    engine = make_engine(kind)
+    store = OutboxStore(sessionmaker(engine))
+    store.enqueue("a", {})
+    claimed, stored = threading.Event(), threading.Event()
+
+    def hold(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "UPDATE" in statement.upper().split("FROM")[0] and not claimed.is_set():
+            claimed.set()
+            assert stored.wait(20), "the insert waits for the relay's transaction"
+
+    event.listen(engine, "after_cursor_execute", hold)
+    with ThreadPoolExecutor(1) as relay:
+        fetching = relay.submit(store.fetch_many, 10)
+        assert claimed.wait(20)
+        store.enqueue("a", {})
+        stored.set()
+        assert len(fetching.result(timeout=20)) == 1
+    event.remove(engine, "after_cursor_execute", hold)
+    assert rows(engine, "svcjobs_outbox") == 2
 
 
 def test_mark_if_new_is_taken_back_with_the_work(engine: Engine) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any, Self
 
 import pytest
@@ -14,14 +15,21 @@ import redis
 from redis.crc import key_slot
 
 from svcjobs._redis.names import queue_prefix
+from svcjobs._redis.scripts import script
 from svcjobs.effects import Count, Follow, SetResult
 from svcjobs.errors import ConfigurationError, JobsError, LeaseLost
+from svcjobs.heartbeats import Heartbeats, LiveWorker
 from svcjobs.job import NewJob, Unique
+from svcjobs.leadership import RedisSchedulerLeader
 from svcjobs.redis_queue import RedisJobQueue
 from tests.audit import check, check_drained
 from tests.chaos.victim import PROCESSES
 from tests.eventually import eventually
+from tests.server_program import ROOT
 from tests.servers import Cluster, start_cluster
+
+LUA = ROOT / "svcjobs" / "_redis" / "lua"
+CONNECTING = ("HELLO", "CLIENT", "CLUSTER", "COMMAND")
 
 
 def on_node(cluster: Cluster, number: int, root: str) -> str:
@@ -57,8 +65,8 @@ class Watch:
     """What the nodes run while a block is executed, as MONITOR shows it."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self.commands: list[tuple[bool, list[str]]] = []
-        """Per command whether a script ran it, and its words."""
+        self.commands: dict[int, list[tuple[bool, list[str]]]] = {node.port: [] for node in cluster.nodes}
+        """Per node, and then per command, whether a script ran it, and its words. Those of a script follow its call."""
         self._cluster = cluster
         self._clients: list[redis.Redis] = []
         self._threads: list[threading.Thread] = []
@@ -67,14 +75,14 @@ class Watch:
         for node in self._cluster.nodes:
             client = redis.Redis(port=node.port, socket_timeout=10)
             ready = threading.Event()
-            thread = threading.Thread(target=self._listen, args=(client, ready))
+            thread = threading.Thread(target=self._listen, args=(client, self.commands[node.port], ready))
             thread.start()
             assert ready.wait(5)
             self._clients.append(client)
             self._threads.append(thread)
         return self
 
-    def _listen(self, client: redis.Redis, ready: threading.Event) -> None:
+    def _listen(self, client: redis.Redis, commands: list[tuple[bool, list[str]]], ready: threading.Event) -> None:
         with client.monitor() as monitor:
             ready.set()
             while True:
@@ -82,7 +90,7 @@ class Watch:
                 words = line["command"].split(" ")
                 if words[0] == "ECHO":
                     return
-                self.commands.append((line["client_type"] == "lua", words))
+                commands.append((line["client_type"] == "lua", words))
 
     def __exit__(self, *exc: object) -> None:
         for node in self._cluster.nodes:
@@ -94,8 +102,8 @@ class Watch:
             client.close()
 
 
-def every_verb(queue: RedisJobQueue, other: RedisJobQueue) -> None:
-    """Use everything a queue can do."""
+def every_verb(client: redis.RedisCluster, queue: RedisJobQueue, other: RedisJobQueue) -> None:
+    """Use everything a queue can do, and what workers and schedulers keep beside it."""
     queue.enqueue("work", unique=Unique("u"), priority=3)
     queue.enqueue_many([NewJob("work", job_id=f"j{n}") for n in range(6)])
     queue.enqueue("work", delay_seconds=0.01)
@@ -123,30 +131,53 @@ def every_verb(queue: RedisJobQueue, other: RedisJobQueue) -> None:
     queue.wait(0.01)
     queue.relay_effects()
     queue.cancel(queue.enqueue("work").id)
+    queue.place("j1")
+    queue.seconds_to_due([queue])
     queue.purge()
     queue.purge_dead()
+    leader = RedisSchedulerLeader(client, key=f"{queue.name}:leader", owner_id="me", lease_seconds=9)
+    leader.ensure_leader()
+    leader.release()
+    leader.close()
+    heartbeats = Heartbeats(client, prefix=queue.name)
+    worker = LiveWorker("me", "here", 1, "async", 1, datetime.now(UTC))
+    heartbeats.beat(worker)
+    heartbeats.beat(worker)
+    heartbeats.workers()
+    heartbeats.leave("me")
+    heartbeats.close()
 
 
 @pytest.mark.scenario(16)
-def test_all_keys_of_a_script_share_a_slot(cluster: Cluster, queue: RedisJobQueue, other: RedisJobQueue) -> None:
+def test_all_keys_of_a_script_share_a_slot(
+    cluster: Cluster, client: redis.RedisCluster, queue: RedisJobQueue, other: RedisJobQueue
+) -> None:
+    scripts = [script(path.stem) for path in LUA.glob("*.lua")]
+    names = {each.sha: each.name for each in scripts}
+    for node in cluster.nodes:
+        for each in scripts:  # else the first call of one sends its source
+            node.client().script_load(each.source)
     with Watch(cluster) as watch:
-        every_verb(queue, other)
-    scripts = {words[1] for lua, words in watch.commands if not lua and words[0] in ("EVALSHA", "EVAL")}
-    assert len(scripts) >= 19
-    inside = [words for lua, words in watch.commands if lua and words[0] not in ("TIME", "SELECT", "PUBLISH")]
-    assert len(inside) > 200
+        every_verb(client, queue, other)
     allowed = {slot(queue.name), slot(other.name), slot(f"elsewhere-{queue.name[:8]}")}
-    for words in inside:
-        keys = words[1:] if words[0] in ("EXISTS", "UNLINK", "DEL") else words[1:2]
-        slots = {slot(key) for key in keys}
-        assert len(slots) == 1, words
-        assert slots <= allowed, words
-    # nothing but the scripts and the blocking pop is sent
-    sent = {words[0] for lua, words in watch.commands if not lua}
-    assert sent & {"EVALSHA", "BLPOP"}
-    for lua, words in watch.commands:
-        if not lua and words[0] == "EVALSHA":
-            assert words[2] == "1", "one key: the prefix"
+    ran: set[str] = set()
+    for commands in watch.commands.values():
+        name, slots = "", set[int]()
+        for lua, words in commands:
+            if lua and words[0] not in ("TIME", "SELECT", "PUBLISH"):
+                keys = words[1:] if words[0] in ("EXISTS", "UNLINK", "DEL") else words[1:2]
+                slots |= {slot(key) for key in keys}
+                assert len(slots) == 1, (name, words)
+                assert slots <= allowed, (name, words)
+            elif words[0] == "EVALSHA":
+                name, slots = names[words[1]], set()
+                assert words[2] == "1", "one key: the prefix"
+                ran.add(name)
+            elif not lua:
+                assert words[0] in CONNECTING or words[0] in ("BLPOP", "EXISTS"), (
+                    f"{words[0]} is sent beside the scripts"
+                )
+    assert ran == set(names.values()), "every script"
 
 
 @pytest.mark.scenario(16)

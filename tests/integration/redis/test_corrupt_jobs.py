@@ -119,6 +119,8 @@ UNREADABLE: dict[str, tuple[dict[str, Any], str]] = {
     "payload is a number": ({"payload": "7"}, "not an object"),
     "payload is null": ({"payload": "null"}, "not an object"),
     "payload is empty": ({"payload": ""}, "payload"),
+    "payload with NaN": ({"payload": '{"x": NaN}'}, "NaN is no JSON number"),
+    "payload with infinity": ({"payload": '{"x": [-Infinity]}'}, "-Infinity is no JSON number"),
     "payload too deep": ({"payload": "[" * 100_000}, "payload"),
     "attempts is no number": ({"attempts": "many"}, "attempts"),
     "attempts is a fraction": ({"attempts": "1.5"}, "attempts"),
