@@ -124,7 +124,10 @@ def run_child(
     _heed_signals(consumer, plan.grace_seconds, stops, alone=pipes is None)
     leave_in_time(stops, lambda: consumer.holds_jobs)
     hooks.joined(Workplace(plan, pool, consumer))
-    consuming = threading.Thread(target=_consume, args=[consumer, pool], name="svcjobs-io", daemon=True)
+    consuming = threading.Thread(
+        target=_consume, args=[consumer, pool, functools.partial(stops.put, plan.grace_seconds)], name="svcjobs-io",
+        daemon=True,
+    )  # fmt: skip
 
     def begin() -> None:
         # what the application is made of stays as long as the process: no collection needs to look through it
@@ -213,8 +216,9 @@ def _leave(stops: queue.SimpleQueue[float], holds_jobs: Callable[[], bool]) -> N
     os._exit(int(held))
 
 
-def _consume(consumer: Consumer, pool: Pool) -> None:
+def _consume(consumer: Consumer, pool: Pool, leaves: Callable[[], object]) -> None:
     consumer.run()
+    leaves()  # a process that makes place for another was told to stop by nobody, and its hooks may hang too
     pool.stop()
     time.sleep(LEFT_SECONDS)
     if pool.slots.busy:

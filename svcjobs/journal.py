@@ -104,8 +104,9 @@ class Journal:
 
     def _write(self) -> None:
         while self._woken.wait():
-            closing = self._closed.wait(EVERY_SECONDS)
+            self._closed.wait(EVERY_SECONDS)
             self._woken.clear()
+            closing = self._closed.is_set()  # after the clear, which may have hit the wake-up of a close
             self._write_once()
             if closing:
                 return

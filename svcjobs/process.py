@@ -71,7 +71,8 @@ def fork(run: Callable[[], int], *, dies_with_parent: bool) -> int:
         dies_with_parent: it gets SIGTERM when this process dies. On Linux; elsewhere its keeper sends that.
     """
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        with contextlib.suppress(OSError, ValueError):  # on a full disk, or with nobody at the other end
+            stream.flush()
     parent = os.getpid()
     # a signal between the fork and the reset would run the parent's handlers in the child
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())

@@ -28,7 +28,7 @@ from svcjobs.reports import send
 from svcjobs.settings import environment_with, take_from_environment
 from svcjobs.signals import Signals
 
-__all__ = ["ChildPipes", "KeeperPipes", "Supervisor"]
+__all__ = ["ChildPipes", "KeeperPipes", "Supervisor", "is_successor"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,11 @@ KEEPER_SECONDS = 5.0
 """How long the keeper may take to end when no child is left."""
 INHERITANCE = "SVCJOBS_SUPERVISED"
 """Environment variable in which a supervisor that executes itself leaves its children to the new program."""
+
+
+def is_successor() -> bool:
+    """Whether a supervisor of this process has executed its program anew, and left its children to it."""
+    return os.environ.get(INHERITANCE, "").startswith(f"[{os.getpid()},")
 
 
 class Supervisor:

@@ -101,7 +101,10 @@ def leak(job):
 def begin(): note("startup")
 
 @registry.on_shutdown
-def end(): note("shutdown")
+def end():
+    note("shutdown")
+    while os.path.exists("hang"):
+        time.sleep(0.1)
 """
 
 

@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import faulthandler
 import functools
-import queue
 import signal
 import threading
 import time
@@ -21,6 +20,7 @@ from svcjobs.limits import Limits, limits_of
 from svcjobs.pools.deadlines import Deadlines
 from svcjobs.pools.own_loop import OwnLoop
 from svcjobs.pools.slots import Ended, Run, Slots
+from svcjobs.pools.tokens import Tokens
 
 KILL_AFTER_SECONDS = 1.0
 """After the hard limit: a handler that holds the GIL lets no thread fail its job, so the process just ends."""
@@ -41,7 +41,7 @@ class MainThreadPool:
         self.slots = Slots(1)
         self._limits = limits
         self._deadlines = Deadlines("svcjobs-hard-limit")
-        self._tokens: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._tokens = Tokens()
         self._loop = OwnLoop()
         self._interruptible: Run | None = None
         self._alarm: tuple[float, Exception] | None = None

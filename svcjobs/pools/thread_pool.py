@@ -17,6 +17,7 @@ from svcjobs.limits import Limits, limits_of
 from svcjobs.pools.deadlines import Deadlines
 from svcjobs.pools.own_loop import OwnLoop
 from svcjobs.pools.slots import Ended, Run, Slots
+from svcjobs.pools.tokens import Tokens
 from svcjobs.threads import is_async
 
 
@@ -37,7 +38,7 @@ class ThreadPool:
         self._limits = limits
         self._deadlines = Deadlines("svcjobs-soft-limit")
         self._tokens: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._stopped: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._main_tokens = Tokens()
         self._loops: dict[Run, OwnLoop] = {}
 
     @property
@@ -51,7 +52,7 @@ class ThreadPool:
         try:
             self._open(range(self.slots.concurrency))
             begin()
-            self._stopped.get()
+            self._main_tokens.get()
         finally:
             loop.finish(application.shutdown())
             loop.close()
@@ -78,7 +79,7 @@ class ThreadPool:
     def stop(self) -> None:
         for _ in range(self.slots.concurrency):
             self._tokens.put(False)
-        self._stopped.put(None)
+        self._main_tokens.put(False)
 
     def _open(self, numbers: range) -> None:
         for number in numbers:

@@ -59,7 +59,13 @@ def main() -> int:
     finally:
         shutil.rmtree(plan.folder, ignore_errors=True)
         if pidfile is not None:
-            pidfile.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # in a folder that may not be written to any more
+                pidfile.unlink()
+
+
+def _grace(worker: Any) -> float:
+    """How long it may take from a SIGTERM on; the second one ends the grace."""
+    return 0.0 if worker.exitcode is not None else float(worker.grace_seconds)
 
 
 def _log(plan: Plan) -> None:
@@ -148,7 +154,7 @@ def _stop_with_signal(worker: Any) -> None:
 
     stops: queue.SimpleQueue[float] = queue.SimpleQueue()
     leave_in_time(stops, lambda: False)  # a step that a user added may hang
-    _shutdown_handler(worker, sig="SIGTERM", how="Warm", callback=lambda worker: stops.put(worker.grace_seconds))
+    _shutdown_handler(worker, sig="SIGTERM", how="Warm", callback=lambda worker: stops.put(_grace(worker)))
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor passes it on
 

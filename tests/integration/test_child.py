@@ -329,6 +329,19 @@ def test_recycling_cuts_no_job(recycling: dict[str, float], start: Start, queue:
     child.noted("shutdown")
 
 
+@pytest.mark.parametrize("pool", ["async", "prefork"])
+def test_a_child_that_hangs_while_it_makes_place_just_ends(
+    pool: str, tmp_path: Path, start: Start, queue: RedisJobQueue
+) -> None:
+    (tmp_path / "hang").touch()
+    child = start(pool, grace=0.5, recycling={"max_jobs": 1})
+    queue.enqueue("noop")
+    child.noted("shutdown")
+    assert child.ends() == 0
+    assert "doesn't stop in time" in child.log
+    assert queue.stats().totals["acked"] == 1
+
+
 @pytest.mark.alone
 def test_cpu_per_no_op_job_of_the_async_pool(start: Start, queue: RedisJobQueue) -> None:
     child = start("async", concurrency=10)

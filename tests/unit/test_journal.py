@@ -163,3 +163,20 @@ def test_numbers_that_are_none_are_refused() -> None:
     assert [str(Progress(*args)) for args in ((0,), (1, 0), (2.5, 10), (1, None, "at"))] == [
         "0", "1 of 0", "2.5 of 10 (25 %)", "1 at",
     ]  # fmt: skip
+
+
+@pytest.mark.timeout(30)
+def test_a_close_right_after_the_pause_between_two_writes_is_heard(make: Any) -> None:
+    journal = make()
+    pauses = iter([True])
+
+    def paused(_seconds: float) -> bool:
+        if next(pauses, False):
+            journal._closed.set()  # what close does, while the pause ends
+            journal._woken.set()
+            return False
+        return bool(journal._closed.is_set())
+
+    journal._closed.wait = paused
+    journal._wake()
+    eventually(lambda: not journal._thread.is_alive())
