@@ -20,6 +20,11 @@ def environment_with(**variables: str) -> dict[str, str]:
     return {**os.environ, **variables}
 
 
+def seen_in_environment(name: str) -> str:
+    """The value of a variable that is meant for somebody else in this process, and stays; empty when it is unset."""
+    return os.environ.get(name, "")
+
+
 def take_from_environment(name: str) -> str | None:
     """The value of a variable that is meant for this process only, and is removed; None when it is unset."""
     return os.environ.pop(name, None)

@@ -25,7 +25,7 @@ from svcjobs.pipes import Pipes
 from svcjobs.place import Crew, Life, Member, Place
 from svcjobs.process import fork
 from svcjobs.reports import send
-from svcjobs.settings import environment_with, take_from_environment
+from svcjobs.settings import environment_with, seen_in_environment, take_from_environment
 from svcjobs.signals import Signals
 
 __all__ = ["ChildPipes", "KeeperPipes", "Supervisor", "is_successor"]
@@ -42,7 +42,7 @@ INHERITANCE = "SVCJOBS_SUPERVISED"
 
 def is_successor() -> bool:
     """Whether a supervisor of this process has executed its program anew, and left its children to it."""
-    return os.environ.get(INHERITANCE, "").startswith(f"[{os.getpid()},")
+    return seen_in_environment(INHERITANCE).startswith(f"[{os.getpid()},")
 
 
 class Supervisor:

@@ -6,7 +6,6 @@ import asyncio
 import re
 import subprocess
 import sys
-import time
 import urllib.request
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 
 import fakeredis
 import pytest
-import redis
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -24,14 +22,12 @@ from svcjobs.job import Job
 from svcjobs.memory_queue import InMemoryJobQueue
 from svcjobs.metrics import Metrics
 from svcjobs.metrics import endpoint as endpoint_module
-from svcjobs.redis_queue import AsyncRedisJobQueue, RedisJobQueue
+from svcjobs.redis_queue import AsyncRedisJobQueue
 from svcjobs.registry import JobRegistry, JobResult
 from svcjobs.runner import WorkerRunner
 from svcjobs.settlement import Ack
 from svcjobs.stats import QueueStats
 from tests.eventually import eventually_async
-from tests.proxy import RedisProxy
-from tests.servers import RedisServer
 
 ALERTS = Path(__file__).parents[2] / "docs" / "prometheus-alerts.yml"
 
@@ -143,26 +139,6 @@ def test_a_queue_is_read_when_it_is_scraped() -> None:
     age = value(metrics, "jobs_scheduler_last_tick_age_seconds", queue="emails", schedule="cleanup")
     assert age == pytest.approx(30, abs=5)
     assert value(metrics, "jobs_scheduler_last_tick_age_seconds", queue="emails", schedule="never ticked") is None
-
-
-def test_what_waited_and_what_was_lost_are_told(redis_server: RedisServer, prefix: str) -> None:
-    metrics = Metrics()
-    with RedisProxy(redis_server.port) as proxy, redis.Redis.from_url(proxy.url) as client:
-        queue = RedisJobQueue(client, prefix=prefix, visibility_timeout=0.05)
-        metrics.watch(queue)
-        queue.enqueue("mail")
-        assert queue.reserve_next()
-        time.sleep(0.1)
-        assert queue.reclaim() == 1
-        redis_client = redis_server.client()
-        (job_id,) = redis_client.lrange(f"{prefix}:ready", 0, 0)
-        due = datetime.now(UTC) - timedelta(seconds=70)
-        redis_client.hset(f"{prefix}:job:{job_id.decode()}", "available_at", due.isoformat())
-        proxy.cut()
-        assert value(metrics, "jobs_reclaimed_total", queue=prefix) == 1
-        assert value(metrics, "jobs_oldest_ready_age_seconds", queue=prefix) == pytest.approx(70, abs=5)
-        assert value(metrics, "jobs_reconnects_total", queue=prefix) == 1
-        queue.close()
 
 
 def test_a_queue_watched_again_keeps_its_schedules() -> None:

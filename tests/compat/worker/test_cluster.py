@@ -18,7 +18,7 @@ from svcjobs_celery_compat import chain, chord, group
 from svcjobs_celery_compat.exceptions import TaskRevokedError
 from tests.compat.worker.conftest import Worker
 from tests.eventually import eventually
-from tests.integration.redis.test_cluster import Watch
+from tests.integration.redis.monitor import Watch
 from tests.server_program import ServerProgram
 from tests.servers import Cluster, start_cluster
 
@@ -203,16 +203,15 @@ def test_a_chord_with_a_failed_member_calls_its_errback_once(program: Any, clien
 @pytest.mark.scenario(16)
 def test_all_keys_of_a_script_share_a_slot(program: Any, worker_server: Place) -> None:
     add, total = program.add, program.total
-    watches = [Watch(Cluster([node])) for node in worker_server.cluster.nodes]
-    with watches[0], watches[1], watches[2]:
+    with Watch(worker_server.cluster) as watch:
         chord([add.s(1, 1), add.s(2, 2)], total.s()).delay().get(timeout=SECONDS)
         program.retried.delay(1).get(timeout=SECONDS)
         program.limited.delay(1).get(timeout=SECONDS)
         program.app.control.revoke("no-such-task")
     scripts = 0
-    for watch in watches:
+    for commands in watch.commands.values():
         slots: set[int] = set()
-        for in_script, words in watch.commands:
+        for in_script, words in commands:
             if not in_script:
                 slots = set()
                 scripts += words[0] in ("EVALSHA", "EVAL")
