@@ -64,7 +64,7 @@ class LiveWorker:
         pool: how it runs jobs.
         concurrency: how many at once, all children together.
         started_at: when it started.
-        children: pids of its children.
+        children: pids of its children, in order.
         running: what runs now.
         stopping: whether it takes no more jobs.
         beat_at: when it last gave a sign of life, by the server's clock.

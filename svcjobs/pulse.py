@@ -69,7 +69,7 @@ class Pulse:
         return replace(
             self._worker,
             queues=list(queues) or list(self._worker.queues),
-            children=[ward.pid for ward in watch.wards],
+            children=sorted(ward.pid for ward in watch.wards),
             running=sorted(running, key=lambda job: job.started_at),
             stopping=watch.stopping,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from svcjobs.errors import ConfigurationError
 from svcjobs_celery_compat import chain, chord, group
 from svcjobs_celery_compat.exceptions import TaskRevokedError
 from tests.compat.worker.conftest import Worker
+from tests.compat.worker.kills import kill_processes
 from tests.eventually import eventually
 from tests.integration.redis.monitor import Watch
 from tests.server_program import ServerProgram
@@ -179,11 +179,7 @@ def test_p3_a_task_whose_worker_was_killed_runs_on_another_one(
 def test_p6_a_chord_fires_once_although_processes_are_killed(program: Any, client: Any, worker: Worker) -> None:
     members = 1000 if FULL else 200
     result = chord([program.part.s(n) for n in range(members)], program.total.s()).delay()
-    inspect = program.app.control.inspect(timeout=0.5, destination=[worker.name])
-    for _ in range(15 if FULL else 3):
-        processes = (inspect.stats() or {}).get(worker.name, {}).get("pool", {}).get("processes", [])
-        for pid in processes[:1]:
-            os.kill(pid, signal.SIGKILL)
+    kill_processes(program, worker, 15 if FULL else 3)
     assert result.get(timeout=120) == sum(range(members))
     eventually(lambda: not client.exists(f"{QUEUE}:effects"))
     assert notes(client, "total").count(str(sum(range(members)))) == 1

@@ -18,6 +18,7 @@ from svcjobs_celery_compat.exceptions import (
     WorkerLostError,
 )
 from tests.compat.worker.conftest import Worker
+from tests.compat.worker.kills import kill_processes
 from tests.eventually import eventually
 
 SECONDS = 30.0
@@ -191,11 +192,7 @@ def test_queues_limits_and_rates_change_while_it_runs(program: Any, worker: Work
 def test_a_chord_fires_once_although_processes_are_killed(program: Any, client: redis.Redis, worker: Worker) -> None:
     members = 200
     result = chord([program.part.s(n) for n in range(members)], program.total.s()).delay()
-    inspect = program.app.control.inspect(timeout=0.5, destination=[worker.name])
-    for _ in range(3):
-        processes = (inspect.stats() or {}).get(worker.name, {}).get("pool", {}).get("processes", [])
-        for pid in processes[:1]:
-            os.kill(pid, 9)
+    kill_processes(program, worker, 3)
     assert result.get(timeout=60) == sum(range(members))
     fired: Any = client.lrange("notes:total", 0, -1)
     assert [entry.decode() for entry in fired].count(str(sum(range(members)))) == 1
