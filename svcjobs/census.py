@@ -98,6 +98,7 @@ class KeeperPipes:
         supervisor: gets each :class:`Census`, sends :class:`Ready`.
         running: what runs in each child.
         census: the children at the keeper's start.
+        supervisor_pid: who has forked it; with another parent, it is an orphan.
     """
 
     reports: socket.socket
@@ -105,3 +106,4 @@ class KeeperPipes:
     supervisor: socket.socket
     running: RunningTables
     census: Census
+    supervisor_pid: int

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import select
 import signal
 import socket
 import sys
@@ -13,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.connection import wait
 from typing import Protocol
 
 from svcjobs.census import Census, KeeperPipes, Ready
@@ -105,7 +105,6 @@ class Keeper:
         self._period_seconds = lease_seconds / 6
         self._grace_seconds = grace_seconds
         self._duties = duties
-        self._supervisor = os.getppid()
         self._orphaned_at: float | None = None
         self._born_at = time.monotonic()
         self._wards: dict[int, Ward] = {}
@@ -147,7 +146,7 @@ class Keeper:
             pause = AGAIN_SECONDS
         # a busy child reports hundreds of times a second, and only its last report counts
         time.sleep(max(0.0, self._turned_at + SHORTEST_TURN_SECONDS - time.monotonic()))
-        select.select([self._pipes.reports, self._pipes.supervisor], [], [], pause)
+        wait([self._pipes.reports, self._pipes.supervisor], pause)
         self._turned_at = time.monotonic()
         # reports first: what a child sent before its death comes before the news of that
         self._read_reports()
@@ -235,7 +234,7 @@ class Keeper:
             )  # fmt: skip
 
     def _look_after_orphans(self, now: float) -> None:
-        if self._orphaned_at is None and os.getppid() != self._supervisor:
+        if self._orphaned_at is None and os.getppid() != self._pipes.supervisor_pid:
             self._orphaned_at = now
             logger.error("the supervisor is gone: the children stop, then this keeper ends")
             if sys.platform != "linux":  # where the system tells them itself

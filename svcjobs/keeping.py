@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import select
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from multiprocessing.connection import wait
 from typing import Protocol
 
 from svcjobs.census import ChildPipes
@@ -120,7 +120,7 @@ class KeeperLink:
                     self.publish()
                     self._count()
                 pause = max(0.0, report_at - time.monotonic())
-                if select.select([self._lost_socket], [], [], pause)[0]:
+                if wait([self._lost_socket], pause):
                     self._hear()
             except Exception:
                 # a bug; but a child that falls silent loses its leases

@@ -64,9 +64,9 @@ class Pipes:
         return ChildPipes(self.reports[1], self.lost[slot][1], self.running.fresh(slot), self.census[0])
 
     def of_keeper(self, census: Census) -> KeeperPipes:
-        """The ends of a keeper that starts now."""
+        """The ends of a keeper that this process is about to fork."""
         lost = {slot: pair[0] for slot, pair in enumerate(self.lost)}
-        return KeeperPipes(self.reports[0], lost, self.census[0], self.running, census)
+        return KeeperPipes(self.reports[0], lost, self.census[0], self.running, census, os.getpid())
 
     def close(self) -> None:
         """Close all of them, here."""

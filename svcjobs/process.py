@@ -69,6 +69,9 @@ def fork(run: Callable[[], int], *, dies_with_parent: bool) -> int:
     Args:
         run: called in the new process.
         dies_with_parent: it gets SIGTERM when this process dies. On Linux; elsewhere its keeper sends that.
+
+    Raises:
+        OSError: the system has no memory, or allows no process more.
     """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):  # on a full disk, or with nobody at the other end
@@ -76,10 +79,12 @@ def fork(run: Callable[[], int], *, dies_with_parent: bool) -> int:
     parent = os.getpid()
     # a signal between the fork and the reset would run the parent's handlers in the child
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    pid = os.fork()
-    if pid == 0:
-        _become(run, mask, parent if dies_with_parent else None)
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _become(run, mask, parent if dies_with_parent else None)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return pid
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from svcjobs.job import Job
+
+logger = logging.getLogger(__name__)
 
 MOST_JOBS = 1000
 """A child holds no more jobs at once, so that its report fits into one datagram."""
@@ -110,10 +114,24 @@ def datagram_pair() -> tuple[socket.socket, socket.socket]:
     return ends
 
 
+UNSENT = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOTCONN, errno.EPIPE})
+
+
 def send(end: socket.socket, message: Any) -> bool:
-    """Send a message; False when the receiver's buffer is full, which the next whole state makes up for."""
+    """Send a message; False when the receiver's buffer is full, which the next whole state makes up for.
+
+    One that is longer than the system lets a datagram be is logged as an error, and returns False as well.
+    """
+    datagram = message.encode()
     try:
-        end.send(message.encode())
-    except (BlockingIOError, ConnectionError):
+        end.send(datagram)
+    except OSError as error:
+        if error.errno == errno.EMSGSIZE:
+            logger.error(
+                "A message of %d bytes between the worker's processes is too long for this system (net.core.wmem_max): "
+                "run fewer jobs at once in each process", len(datagram),
+            )  # fmt: skip
+        elif error.errno not in UNSENT:
+            raise
         return False
     return True

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import signal
 import socket
 from collections.abc import Sequence
+from multiprocessing.connection import wait
 
 NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
@@ -21,16 +21,27 @@ class Signals:
         signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
         for number in NUMBERS:
             signal.signal(number, _noted)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, NUMBERS)  # held back since the program before this one
+        self.release()  # held back since the program before this one
 
-    @staticmethod
-    def hold_back() -> None:
-        """Let the signals wait for the program that this process is about to execute."""
+    def hold_back(self) -> Sequence[int]:
+        """Let the signals wait for the program that this process is about to execute, or until :meth:`release`.
+
+        Returns:
+            Those that came before, which nobody else would hear of.
+        """
         signal.pthread_sigmask(signal.SIG_BLOCK, NUMBERS)
+        return self._came()
+
+    def release(self) -> None:
+        """Take signals again, those first that were held back."""
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, NUMBERS)
 
     def wait(self, seconds: float | None, *sockets: socket.socket) -> Sequence[int]:
         """The signals that came, after ``seconds`` at the latest, or sooner when a socket has something to read."""
-        select.select([self._read, *sockets], [], [], seconds)
+        wait([self._read, *sockets], seconds)
+        return self._came()
+
+    def _came(self) -> Sequence[int]:
         with contextlib.suppress(BlockingIOError):
             return list(self._read.recv(4096))
         return []

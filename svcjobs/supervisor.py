@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from svcjobs.census import (
     IMPATIENT_AFTER_SECONDS,
@@ -21,28 +19,24 @@ from svcjobs.census import (
     Size,
     told_to_supervisor,
 )
+from svcjobs.inheritance import Inheritance
 from svcjobs.pipes import Pipes
 from svcjobs.place import Crew, Life, Member, Place
 from svcjobs.process import fork
 from svcjobs.reports import send
-from svcjobs.settings import environment_with, seen_in_environment, take_from_environment
 from svcjobs.signals import Signals
 
-__all__ = ["ChildPipes", "KeeperPipes", "Supervisor", "is_successor"]
+__all__ = ["ChildPipes", "KeeperPipes", "Supervisor"]
 
 logger = logging.getLogger(__name__)
 
 MARGIN_SECONDS = 7.0
 """After the grace a child cleans up and settles, for an absent server 5 s long; then it is killed."""
+UNBORN_SECONDS = 1.0
+"""After a fork that failed, the next."""
+STOPS = frozenset({signal.SIGTERM, signal.SIGINT})
 KEEPER_SECONDS = 5.0
 """How long the keeper may take to end when no child is left."""
-INHERITANCE = "SVCJOBS_SUPERVISED"
-"""Environment variable in which a supervisor that executes itself leaves its children to the new program."""
-
-
-def is_successor() -> bool:
-    """Whether a supervisor of this process has executed its program anew, and left its children to it."""
-    return seen_in_environment(INHERITANCE).startswith(f"[{os.getpid()},")
 
 
 class Supervisor:
@@ -92,7 +86,7 @@ class Supervisor:
         before its predecessor is told to stop. A child that ends with an error before any child has ever fetched
         can't be helped by a restart: its exit code ends the worker.
         """
-        signals = Signals()
+        self._signals = signals = Signals()
         try:
             self._pipes = self._adopted() or Pipes.open(2 * len(self._places) + len(self._crew) - self._size)
             while not self._ended():
@@ -100,8 +94,7 @@ class Supervisor:
                 self._fill()
                 self._hurry()
                 self._kill_late()
-                for number in signals.wait(self._seconds_to_next(), self._pipes.census[1]):
-                    self._obey(number)
+                self._obey(signals.wait(self._seconds_to_next(), self._pipes.census[1]))
                 self._hear()
         finally:
             signals.close()
@@ -111,15 +104,20 @@ class Supervisor:
 
     # signals
 
-    def _obey(self, number: int) -> None:
-        if number == signal.SIGHUP and not self._stopping:
-            self._execute_anew()
-        if number in (signal.SIGTERM, signal.SIGINT):
-            name = signal.Signals(number).name
-            if self._stopping:
-                self._stop_sooner(name)
-            else:
-                self._stop(name)
+    def _obey(self, numbers: Sequence[int]) -> None:
+        if signal.SIGHUP in numbers and not self._stopping:
+            # the next program hears only of those that are held back: a stop that came before would be lost
+            numbers = [*numbers, *self._signals.hold_back()]
+            if not STOPS.intersection(numbers):
+                self._execute_anew()
+            self._signals.release()
+        for number in numbers:
+            if number in STOPS:
+                name = signal.Signals(number).name
+                if self._stopping:
+                    self._stop_sooner(name)
+                else:
+                    self._stop(name)
 
     def _stop(self, why: str) -> None:
         now = time.monotonic()
@@ -177,42 +175,46 @@ class Supervisor:
 
     def _execute_anew(self) -> None:
         logger.info("SIGHUP: executing %s anew", sys.orig_argv[0])
-        places = [(child.pid, child.slot) for place in self._places if (child := place.member)]
         # one that wasn't seen to fetch yet gives way: the new program starts its own
-        retiring = [(child.pid, child.slot, child.kill_at < float("inf")) for child in self._retiring.values()]
-        for successor in (place.successor for place in self._places if place.successor):
-            self._signal(successor.pid, signal.SIGTERM)
-            retiring.append((successor.pid, successor.slot, True))
-        left = json.dumps([os.getpid(), self._pipes.bequeathed(), self._keeper, places, retiring])
-        Signals.hold_back()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        program = [sys.executable, *sys.orig_argv[1:]]
-        os.execve(sys.executable, program, environment_with(**{INHERITANCE: left}))  # noqa: S606 - no shell wanted
+        successors = [place.successor for place in self._places if place.successor]
+        inheritance = Inheritance(
+            self._pipes.bequeathed(),
+            self._keeper,
+            [(child.pid, child.slot) for place in self._places if (child := place.member)],
+            [
+                *((child.pid, child.slot, child.kill_at < float("inf")) for child in self._retiring.values()),
+                *((child.pid, child.slot, True) for child in successors),
+            ],
+        )
+        for child in successors:
+            self._signal(child.pid, signal.SIGTERM)
+        try:
+            inheritance.leave()
+        except OSError as error:
+            logger.error("The program can't be executed anew, and this one goes on: %s", error)
 
     def _adopted(self) -> Pipes | None:
         """The sockets and children of the program that this process executed before; None when there was none."""
-        left = take_from_environment(INHERITANCE)
-        inheritance: Any = json.loads(left) if left else [0]
-        if inheritance[0] != os.getpid():  # none, or that of a worker this one was started by
+        inheritance = Inheritance.take()
+        if inheritance is None:
             return None
-        _, numbers, self._keeper, members, retiring = inheritance
         now = time.monotonic()
-        old = [Member(pid, slot, now, fetched=True, outdated=True) for pid, slot in members]
+        old = [Member(pid, slot, now, fetched=True, outdated=True) for pid, slot in inheritance.members]
         for place, member in zip(self._places, old, strict=False):
             place.member = member
         # a second SIGTERM would end their grace
         kill_at = now + self._grace_seconds + MARGIN_SECONDS
         self._retiring = {
             pid: Member(pid, slot, now, kill_at=kill_at if has_limit else float("inf"))
-            for pid, slot, has_limit in retiring
+            for pid, slot, has_limit in inheritance.retiring
         }
         for member in old[len(self._places) :]:
             self._retire(member)
         self._established = True
+        self._keeper = inheritance.keeper
         if self._keeper:
             self._signal(self._keeper, signal.SIGKILL)  # loses nothing: each report is the whole state of a child
-        return Pipes.inherited(numbers)
+        return Pipes.inherited(inheritance.descriptors)
 
     # births
 
@@ -245,7 +247,12 @@ class Supervisor:
         if slot is None:
             return None  # until one of those that were replaced has ended
         pipes = self._pipes.of_child(slot)
-        pid = fork(lambda: place.run(pipes), dies_with_parent=True)
+        try:
+            pid = fork(lambda: place.run(pipes), dies_with_parent=True)
+        except OSError as error:  # no memory, or no process more in this container
+            place.fill_at = now + UNBORN_SECONDS
+            logger.error("A child can't be started, tried again in %g s: %s", UNBORN_SECONDS, error)
+            return None
         logger.info("child %d started", pid)
         self._tell_keeper(Member(pid, slot, now))
         return Member(pid, slot, now)
@@ -256,8 +263,12 @@ class Supervisor:
 
     def _start_keeper(self, now: float) -> None:
         pipes = self._pipes.of_keeper(self._census())
-        # it outlives a killed supervisor until the children have ended
-        self._keeper = fork(lambda: self._keep(pipes), dies_with_parent=False)
+        try:
+            # it outlives a killed supervisor until the children have ended
+            self._keeper = fork(lambda: self._keep(pipes), dies_with_parent=False)
+        except OSError as error:
+            self._keeper_fill_at = now + UNBORN_SECONDS
+            logger.error("The keeper can't be started, tried again in %g s: %s", UNBORN_SECONDS, error)
         self._keeper_born_at = now
 
     # deaths

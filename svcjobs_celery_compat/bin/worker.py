@@ -10,7 +10,7 @@ import click
 from click import ParamType
 from click.types import StringParamType
 
-from svcjobs.supervisor import is_successor
+from svcjobs.inheritance import Inheritance
 from svcjobs_celery_compat import concurrency
 from svcjobs_celery_compat.bin.base import (
     COMMA_SEPARATED_LIST,
@@ -340,7 +340,7 @@ def worker(  # noqa: C901 - one step for each option
         # no other process could see its messages
         configured.start()
         ctx.exit(configured.exitcode or EX_OK)
-    if purge and not is_successor():  # what SIGHUP and pool_restart start anew goes on with the tasks that wait
+    if purge and not Inheritance.is_there():  # what SIGHUP and pool_restart start anew goes on with the tasks that wait
         configured.purge_messages()
     plan = launch.plan_of(
         configured, ctx.meta.get(TARGET), options, grace_seconds=grace, ports=[] if port is None else [port]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -171,6 +172,7 @@ HANDLERS: dict[str, Any] = {
 
 def keep(pipes: KeeperPipes) -> int:
     note("keeper", os.getpid())
+    time.sleep(float(os.environ.get("LATE", "0")))
     client = redis.Redis.from_url(URL)
     worker = LiveWorker(f"crew@{PREFIX}", "here", os.getppid(), "test", CHILDREN, datetime.now(UTC))
     health = Health(PORTS)
@@ -184,9 +186,23 @@ def keep(pipes: KeeperPipes) -> int:
     return Keeper(pipes, open_queue, lease_seconds=LEASE, grace_seconds=GRACE, duties=duties).run()
 
 
+def forks_while_it_may() -> None:
+    """As in a container that may have no process more, as long as there is a file ``full``."""
+    system_fork = os.fork
+
+    def fork() -> int:
+        if (FOLDER / "full").exists():
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return system_fork()
+
+    os.fork = fork
+
+
 def main() -> None:
     logging.basicConfig(level="INFO", format="%(process)d %(name)s %(message)s")
     note("supervisor", os.getpid())
+    forks_while_it_may()
+    sys.executable = os.environ.get("EXECUTABLE", sys.executable)
     crew = Crew([lambda pipes: Child(pipes).run()] * MOST_CHILDREN, CHILDREN)
     supervisor = Supervisor([], keep, grace_seconds=GRACE, crew=crew)
     sys.exit(supervisor.run())

@@ -91,6 +91,14 @@ def test_children_end_when_their_supervisor_is_killed(start_crew: StartCrew, que
     assert not crew.living
 
 
+def test_a_keeper_whose_supervisor_is_killed_at_its_birth_ends(start_crew: StartCrew) -> None:
+    crew = start_crew(LATE="1")
+    keeper = crew.keeper
+    os.kill(crew.process.pid, signal.SIGKILL)
+    eventually(lambda: process_state(keeper) is None)
+    assert not crew.living
+
+
 def test_a_worker_that_can_not_start_ends_with_the_exit_code_of_its_child(
     start_crew: StartCrew, tmp_path: Path
 ) -> None:
@@ -200,6 +208,47 @@ def test_new_code_that_is_broken_leaves_the_old_at_work(start_crew: StartCrew, t
     assert int(old) in crew.living
     (tmp_path / "crew0" / "broken").unlink()
     eventually(lambda: int(old) not in crew.living and len(crew.living) == 1, 20, crew.log)
+    assert crew.stop() == 0
+
+
+def test_a_stop_that_comes_with_a_sighup_is_not_lost_on_the_next_program(start_crew: StartCrew) -> None:
+    crew = start_crew(children=1)
+    eventually(lambda: "ready" in crew.log)
+    for number in (signal.SIGSTOP, signal.SIGHUP, signal.SIGTERM, signal.SIGCONT):
+        crew.process.send_signal(number)
+    assert crew.ends() == 0
+    assert len(crew.notes("supervisor")) == 1
+
+
+def test_a_program_that_can_not_be_executed_anew_goes_on(start_crew: StartCrew, queue: RedisJobQueue) -> None:
+    crew = start_crew(children=1, EXECUTABLE="/nowhere/python")
+    crew.noted("born")
+    eventually(lambda: "ready" in crew.log)
+    crew.process.send_signal(signal.SIGHUP)
+    eventually(lambda: "can't be executed anew" in crew.log)
+    os.kill(crew.living[0], signal.SIGKILL)
+    crew.noted("born", 2)  # it hears of deaths
+    queue.enqueue("sleep", {"seconds": 0}, job_id="a")
+    crew.done("a")
+    assert crew.stop() == 0
+
+
+def test_processes_that_can_not_be_made_are_tried_again(
+    start_crew: StartCrew, queue: RedisJobQueue, tmp_path: Path
+) -> None:
+    crew = start_crew(children=1)
+    crew.noted("born")
+    eventually(lambda: "ready" in crew.log)
+    full = tmp_path / "crew0" / "full"
+    full.touch()
+    os.kill(crew.living[0], signal.SIGKILL)
+    os.kill(crew.keeper, signal.SIGKILL)
+    eventually(lambda: "A child can't be started" in crew.log and "The keeper can't be started" in crew.log)
+    full.unlink()
+    crew.noted("born", 2)
+    crew.noted("keeper", 2)
+    queue.enqueue("sleep", {"seconds": 0}, job_id="a")
+    crew.done("a")
     assert crew.stop() == 0
 
 
