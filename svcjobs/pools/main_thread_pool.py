@@ -95,7 +95,7 @@ class MainThreadPool:
     def _make(self, run: Run, limits: Limits, call: functools.partial[object]) -> object:
         alarm = limits.alarm(run.job)
         # a coroutine is only made by the call: what interrupts that does no harm
-        return self._loop.finish(self._interruptibly(run, alarm, call), alarm)
+        return self._loop.finish(self._interruptibly(run, alarm, call), alarm, run)
 
     def _interruptibly(self, run: Run, alarm: tuple[float, Exception] | None, call: Callable[[], object]) -> object:
         context = contextvars.copy_context()
@@ -106,6 +106,8 @@ class MainThreadPool:
                 signal.setitimer(signal.ITIMER_REAL, seconds)
             self._interruptible = run
             try:
+                if run.cancelled:  # before there was anything to interrupt
+                    raise asyncio.CancelledError
                 return context.run(call)
             finally:
                 self._interruptible = None

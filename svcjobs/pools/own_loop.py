@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from typing import Any, cast
 
 from svcjobs.interruption import Interruptible
+from svcjobs.pools.slots import Run
 from svcjobs.result import JobResult
 from svcjobs.settlement import Ack, Bury, Fail, Release
 
@@ -23,8 +24,14 @@ class OwnLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
 
-    def finish(self, value: object, alarm: tuple[float, Exception] | None = None) -> object:
-        """``value``, awaited when it is to be; ``alarm``: seconds until an error is raised in it, and that error."""
+    def finish(self, value: object, alarm: tuple[float, Exception] | None = None, run: Run | None = None) -> object:
+        """``value``, awaited when it is to be.
+
+        Args:
+            value: what a handler returned.
+            alarm: seconds until an error is raised in it, and that error.
+            run: the job it belongs to; when that was cancelled before there was anything to await, it is now.
+        """
         if type(value) in _VALUES or not inspect.isawaitable(value):
             return value
         if self._loop is None:
@@ -32,10 +39,13 @@ class OwnLoop:
             asyncio.set_event_loop(self._loop)
         coroutine = cast("Coroutine[Any, Any, object]", value if inspect.iscoroutine(value) else _await(value))
         self._task = self._loop.create_task(_limited(coroutine, alarm) if alarm else coroutine)
+        if run is not None and run.cancelled:
+            self._task.cancel()
         try:
             return self._loop.run_until_complete(self._task)
         finally:
             self._task = None
+            coroutine.close()  # one that was cancelled before it began
 
     def cancel(self) -> bool:
         """Cancel the coroutine that runs; False when none does. From any thread."""

@@ -95,18 +95,20 @@ class ThreadPool:
     def _execute(self, run: Run, loop: OwnLoop) -> None:
         self._loops[run] = loop
         alarm = limits_of(run.job, self._limits, kills=False).alarm(run.job)
-        execution = execute_here(run.job, self._application, functools.partial(self._make, loop, alarm))
+        execution = execute_here(run.job, self._application, functools.partial(self._make, loop, alarm, run))
         del self._loops[run]
         self.slots.leave(run)
         self.ended(run, execution)
 
-    def _make(self, loop: OwnLoop, alarm: tuple[float, Exception] | None, call: functools.partial[object]) -> object:
+    def _make(
+        self, loop: OwnLoop, alarm: tuple[float, Exception] | None, run: Run, call: functools.partial[object]
+    ) -> object:
         context = contextvars.copy_context()
         if alarm is None:
-            return loop.finish(context.run(call))
+            return loop.finish(context.run(call), run=run)
         if is_async(call.func):
-            return loop.finish(call(), alarm)
-        return loop.finish(self._interruptibly(alarm, functools.partial(context.run, call)), alarm)
+            return loop.finish(call(), alarm, run)
+        return loop.finish(self._interruptibly(alarm, functools.partial(context.run, call)), alarm, run)
 
     def _interruptibly(self, alarm: tuple[float, Exception], call: Callable[[], object]) -> object:
         seconds, told = alarm
