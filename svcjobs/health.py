@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
-from collections.abc import Callable, Sequence
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Sequence
 
-from svcjobs.errors import ConfigurationError
 from svcjobs.keeper import Watch
 from svcjobs.metrics import SummedMetrics
+from svcjobs.probes import Answer, Probes
 from svcjobs.queue import JobQueue
 from svcjobs.tally import Tally
 from svcjobs.ward import Ward
 
-logger = logging.getLogger(__name__)
-
 WEDGED_SECONDS = 10.0
 """An event loop that hasn't turned for so long, or a child that has neither reported nor used CPU, is wedged."""
-
-Answer = tuple[bool, str]
 
 
 class Health:
     """A keeper's duty to answer HTTP requests, in threads that wait for no server.
 
     Args:
-        ports: where to listen, on all addresses; all paths are served on each. 0 takes a free one.
+        ports: where to listen, see :class:`~svcjobs.probes.Probes`.
         home: the queue that keeps the ticks of schedules; None without them.
 
     Attributes:
@@ -43,8 +35,8 @@ class Health:
         self._schedules: set[str] = set()
         self._watch = Watch()
         self._metrics = SummedMetrics()
-        self._servers = [self._serve(port) for port in dict.fromkeys(ports)]
-        self.ports: list[int] = [server.server_port for server in self._servers]
+        self._probes = Probes(ports, livez=self.livez, readyz=self.readyz, metrics=self._metrics.text)
+        self.ports = self._probes.ports
 
     def watch_queue(self, queue: JobQueue) -> None:
         """Report this queue at /metrics."""
@@ -68,9 +60,7 @@ class Health:
 
     def end(self) -> None:
         """Listen no more."""
-        for server in self._servers:
-            server.shutdown()
-            server.server_close()
+        self._probes.close()
 
     def livez(self) -> Answer:
         """Whether no child is wedged. A server that is away is no reason to restart a worker."""
@@ -87,44 +77,6 @@ class Health:
             return False, "the server doesn't answer"
         fetching = any(ward.report.fetching for ward in watch.wards)
         return fetching, "" if fetching else "no child fetches jobs"
-
-    def _serve(self, port: int) -> ThreadingHTTPServer:
-        paths: dict[str, Callable[[], tuple[HTTPStatus, str, bytes]]] = {
-            "/livez": lambda: _probe(self.livez()),
-            "/readyz": lambda: _probe(self.readyz()),
-            "/metrics": lambda: (HTTPStatus.OK, "text/plain; version=0.0.4; charset=utf-8", self._metrics.text()),
-        }
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                answer = paths.get(self.path.partition("?")[0])
-                try:
-                    status, kind, body = answer() if answer else (HTTPStatus.NOT_FOUND, "text/plain", b"")
-                except Exception:  # a bad answer is that request's, the next may be a good one
-                    logger.exception("%s can't be answered", self.path)
-                    status, kind, body = HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain", b""
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name it has in the library
-                logger.debug(format, *args)
-
-        try:
-            server = ThreadingHTTPServer(("", port), Handler)
-        except (OSError, OverflowError) as error:
-            raise ConfigurationError(f"port {port} can't be listened on: {error}") from error
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, name="svcjobs-health", daemon=True).start()
-        return server
-
-
-def _probe(answer: Answer) -> tuple[HTTPStatus, str, bytes]:
-    ok, why = answer
-    status = HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE
-    return status, "text/plain; charset=utf-8", f"{'ok' if ok else why}\n".encode()
 
 
 def _wedged(ward: Ward, now: float) -> str:

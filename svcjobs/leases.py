@@ -20,6 +20,21 @@ logger = logging.getLogger(__name__)
 AGAIN_AFTER_SECONDS = 1.0
 """While the server is away: every second, so that a lease is renewed soon after it is back."""
 
+LATE_SHARE = 2 / 3
+
+
+def is_late(visibility_timeout: float, asked_at: float) -> bool:
+    """Whether leases that were asked for then may run out before they are extended for the first time.
+
+    A handler that holds the GIL, or blocks the event loop, keeps a process from reading an answer that came in time.
+    Jobs in it are given back unstarted: another worker may have them by now.
+
+    Args:
+        visibility_timeout: how long a lease lasts, in seconds.
+        asked_at: ``time.monotonic()``, before the call.
+    """
+    return time.monotonic() - asked_at > LATE_SHARE * visibility_timeout
+
 
 class Leases:
     """The jobs whose leases are extended, and what happens to those that were lost.

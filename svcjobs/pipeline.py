@@ -17,7 +17,7 @@ from svcjobs.awaited_queue import AnyQueue, AwaitedQueue
 from svcjobs.errors import QueueUnavailable
 from svcjobs.execution import Execution, configured_timeout_seconds, execute, tell
 from svcjobs.job import Job
-from svcjobs.leases import Leases
+from svcjobs.leases import Leases, is_late
 from svcjobs.outage import FIRST_PAUSE_SECONDS, Outage
 from svcjobs.queue import JobQueue
 from svcjobs.settlement import Outcome, Release, Settlement
@@ -109,9 +109,12 @@ class Pipeline:
             if not free:
                 await self._change()
                 continue
+            asked_at = time.monotonic()
             try:
                 jobs = await self._awaited.reserve_many(free)
                 self._outage.is_over()
+                if is_late(self._queue.visibility_timeout, asked_at):
+                    free = 0
                 self._begin(jobs[:free])
                 self._refuse(jobs[free:])
                 if jobs:

@@ -8,11 +8,12 @@ import queue
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from svcjobs.errors import QueueUnavailable
 from svcjobs.execution import tell
 from svcjobs.job import Job
+from svcjobs.leases import is_late
 from svcjobs.outage import FIRST_PAUSE_SECONDS, Outage
 from svcjobs.queue import JobQueue
 from svcjobs.settlement import Outcome, Release, Settlement
@@ -89,6 +90,7 @@ class Source:
     def fetch(self, limit: int, *, lowest_first: bool) -> list[Job]:
         """Leased jobs, with verdicts; about ``limit`` at most."""
         limit = min(limit, FETCH_BATCH)
+        asked_at = time.monotonic()
         try:
             jobs = self._queue.reserve_many(limit, verdicts=True, lowest_first=lowest_first)
         except Exception as error:  # noqa: BLE001 - a worker never exits because of its queue (promise P10)
@@ -99,6 +101,9 @@ class Source:
         if len(jobs) < limit:
             self._watching = True
             self._watch.put(None)
+        if is_late(self._queue.visibility_timeout, asked_at):
+            self._give_back(jobs)
+            return []
         return jobs
 
     def pass_on(self) -> None:
@@ -111,8 +116,11 @@ class Source:
         except Exception as error:  # noqa: BLE001 - as above
             self._away(error)
             return
-        for job in left_over:  # leased by an earlier call whose answer was lost
-            self.add(Release(job))
+        self._give_back(left_over)  # leased by an earlier call whose answer was lost
+
+    def _give_back(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            self.add(Release(job, suspect=job.suspect))
 
     def _wait(self) -> None:
         while True:

@@ -104,11 +104,12 @@ def test_the_worker_runs_jobs_answers_probes_and_stops_in_time(
 
 
 def test_the_scheduler_loads_its_schedule_and_stops(server: RedisServer, app: Path) -> None:
-    start = STARTS["compose-scheduler"]
-    assert not is_well("scheduler", "", 0, "redis://127.0.0.1:1/0")
-    with running(start.moved({}), app, environment_for(start, server)) as scheduler:
+    start, port = STARTS["compose-scheduler"], free_port()
+    assert not is_well("scheduler", "8080", port, server.url)
+    with running(start.moved({"--health-port": port}), app, environment_for(start, server)) as scheduler:
         scheduler.says("schedule digest")
-        assert is_well("scheduler", "", 0, server.url)
+        eventually(lambda: answer(port, "/readyz") == 200)
+        assert is_well("scheduler", "8080", port, server.url)
         assert scheduler.stop() == 0
 
 

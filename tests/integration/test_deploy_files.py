@@ -96,10 +96,10 @@ def test_probes_and_services_meet_the_ports_of_the_command(name: str) -> None:
     for probe, path in (("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
         if "httpGet" in container.get(probe, {}):
             assert container[probe]["httpGet"] == {"path": path, "port": "health"}
-    if start.arguments[0] == "worker":
+    if start.arguments[0] in ("worker", "beat"):
         assert {"livenessProbe", "readinessProbe"} <= set(container)
         annotations = deployment["spec"]["template"]["metadata"]["annotations"]
-        assert annotations["prometheus.io/port"] == ports["metrics"]
+        assert annotations["prometheus.io/port"] == ports.get("metrics", ports["health"])
     assert pod["securityContext"]["runAsUser"] == 10001
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     assert deployment["spec"]["selector"]["matchLabels"] == labels

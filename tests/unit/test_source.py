@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ class Flaky(InMemoryJobQueue):
         self.failures: list[Exception] = []
         self.spoilt: set[str] = set()
         self.asked: list[int] = []
+        self.answers_after_seconds = 0.0
         self.batches: list[list[str]] = []
         self.is_silent = threading.Event()
         self.looks = 0
@@ -44,7 +46,9 @@ class Flaky(InMemoryJobQueue):
         self.asked.append(limit)
         if self.failures:
             raise self.failures.pop()
-        return super().reserve_many(limit, **options)
+        jobs = super().reserve_many(limit, **options)
+        time.sleep(self.answers_after_seconds)
+        return jobs
 
     def settle_many(self, settlements: Sequence[Settlement]) -> list[Outcome]:
         if settlements:
@@ -186,3 +190,14 @@ def test_a_server_that_is_away_costs_the_callers_thread_one_call() -> None:
     assert settled.woken.wait(3)
     settled.source.settle()
     assert settled.outcomes == [("job0", Outcome.ACKED)]
+
+
+def test_jobs_whose_answer_comes_late_are_given_back_unstarted() -> None:
+    settled = Settled()
+    settled.queue._visibility_timeout = 0.3
+    settled.queue.answers_after_seconds = 0.25
+    assert settled.reserve(2) == []
+    settled.source.settle()
+    assert settled.outcomes == [("job0", Outcome.RELEASED), ("job1", Outcome.RELEASED)]
+    settled.queue.answers_after_seconds = 0.0
+    assert [job.attempts for job in settled.queue.reserve_many(2)] == [1, 1]  # uncharged

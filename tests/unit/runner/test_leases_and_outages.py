@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -38,6 +39,35 @@ async def test_a_live_job_is_never_redelivered(blocks: bool) -> None:
         await eventually_async(lambda: queue.stats().totals["acked"] == 1)
     assert starts == ["1"]
     assert (queue.stats().totals["reclaimed"], queue.stats().totals["stale"]) == (0, 0)
+
+
+async def test_a_job_whose_answer_the_blocked_loop_reads_late_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = InMemoryJobQueue(visibility_timeout=0.6)
+    starts: list[tuple[str, int]] = []
+    blocked = threading.Event()
+    reserve = queue.reserve_many
+
+    def reserve_many(limit: int, **options: Any) -> list[Job]:
+        jobs = reserve(limit, **options)
+        if any(job.name == "second" for job in jobs) and not blocked.is_set():
+            blocked.wait(10)  # the answer is on its way when the first handler blocks the loop
+        return jobs
+
+    async def handler(job: Job) -> None:
+        starts.append((job.name, job.attempts))
+        if job.name == "first":
+            await eventually_async(lambda: queue.stats().in_flight == 2)
+            blocked.set()
+            time.sleep(0.5)  # noqa: ASYNC251 - that is the point
+
+    monkeypatch.setattr(queue, "reserve_many", reserve_many)
+    queue.enqueue("first")
+    async with running(queue, handler, concurrency=2, poll_interval=0.01):
+        await eventually_async(lambda: starts)
+        queue.enqueue("second")
+        await eventually_async(lambda: queue.stats().totals["acked"] == 2)
+    assert starts == [("first", 1), ("second", 1)]
+    assert queue.stats().totals["released"] == 1
 
 
 async def test_leases_of_settled_jobs_are_extended_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
