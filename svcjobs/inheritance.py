@@ -53,5 +53,14 @@ class Inheritance:
         text = json.dumps([os.getpid(), self.descriptors, self.keeper, self.members, self.retiring])
         sys.stdout.flush()
         sys.stderr.flush()
-        program = [sys.executable, *sys.orig_argv[1:]]
-        os.execve(sys.executable, program, environment_with(**{VARIABLE: text}))  # noqa: S606 - no shell wanted
+        execute_again(**{VARIABLE: text})
+
+
+def execute_again(**variables: str) -> NoReturn:
+    """Execute the command line of this process in its place, with these environment variables more.
+
+    Raises:
+        OSError: it can't be executed.
+    """
+    program = [sys.executable, *sys.orig_argv[1:]]
+    os.execve(sys.executable, program, environment_with(**variables))  # noqa: S606 - no shell wanted

@@ -116,3 +116,8 @@ def is_tied_to(parent: int) -> bool:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
     return os.getppid() == parent
+
+
+def how_it_ended(code: int) -> str:
+    """What to say of a process with that exit code, which is the negative number of the signal that killed it."""
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

@@ -22,7 +22,8 @@ from svcjobs.census import (
 from svcjobs.inheritance import Inheritance
 from svcjobs.pipes import Pipes
 from svcjobs.place import Crew, Life, Member, Place
-from svcjobs.process import fork
+from svcjobs.process import fork, how_it_ended
+from svcjobs.rehearsal import Rehearsal
 from svcjobs.reports import send
 from svcjobs.signals import Signals
 
@@ -50,6 +51,7 @@ class Supervisor:
         keeper: the life of the keeper, in the same way.
         grace_seconds: how long jobs may run on after SIGTERM.
         crew: further children; how many, a child may change by a :class:`~svcjobs.census.Size`.
+        rehearsal: finds out, before this process executes its program anew, whether that can start.
     """
 
     def __init__(
@@ -59,9 +61,11 @@ class Supervisor:
         *,
         grace_seconds: float,
         crew: Crew | None = None,
+        rehearsal: Rehearsal | None = None,
     ) -> None:
         self._keep = keeper
         self._grace_seconds = grace_seconds
+        self._rehearsal = rehearsal
         self._crew, self._size = (crew.lives, crew.size) if crew else ((), 0)
         self._places = [Place(life) for life in (*self._crew[: self._size], *children)]
         self._retiring: dict[int, Member] = {}
@@ -105,12 +109,6 @@ class Supervisor:
     # signals
 
     def _obey(self, numbers: Sequence[int]) -> None:
-        if signal.SIGHUP in numbers and not self._stopping:
-            # the next program hears only of those that are held back: a stop that came before would be lost
-            numbers = [*numbers, *self._signals.hold_back()]
-            if not STOPS.intersection(numbers):
-                self._execute_anew()
-            self._signals.release()
         for number in numbers:
             if number in STOPS:
                 name = signal.Signals(number).name
@@ -118,6 +116,11 @@ class Supervisor:
                     self._stop_sooner(name)
                 else:
                     self._stop(name)
+        if signal.SIGHUP in numbers and not self._stopping:
+            if self._rehearsal:
+                self._rehearsal.begin()
+            else:
+                self._execute_anew()
 
     def _stop(self, why: str) -> None:
         now = time.monotonic()
@@ -174,20 +177,25 @@ class Supervisor:
     # a new program
 
     def _execute_anew(self) -> None:
+        came = self._signals.hold_back()
+        if not STOPS.intersection(came):  # the next program hears only of what is held back
+            self._leave()
+        self._signals.release()
+        self._obey(came)
+
+    def _leave(self) -> None:
+        """Become the next program. Returns when that can't be."""
         logger.info("SIGHUP: executing %s anew", sys.orig_argv[0])
-        # one that wasn't seen to fetch yet gives way: the new program starts its own
-        successors = [place.successor for place in self._places if place.successor]
+        for place in self._places:
+            if place.successor:  # it wasn't seen to fetch yet, and the new program starts its own
+                self._retire(place.successor)
+                place.successor = None
         inheritance = Inheritance(
             self._pipes.bequeathed(),
             self._keeper,
             [(child.pid, child.slot) for place in self._places if (child := place.member)],
-            [
-                *((child.pid, child.slot, child.kill_at < float("inf")) for child in self._retiring.values()),
-                *((child.pid, child.slot, True) for child in successors),
-            ],
+            [(child.pid, child.slot, child.kill_at < float("inf")) for child in self._retiring.values()],
         )
-        for child in successors:
-            self._signal(child.pid, signal.SIGTERM)
         try:
             inheritance.leave()
         except OSError as error:
@@ -290,11 +298,15 @@ class Supervisor:
 
     def _bury(self, pid: int, code: int) -> None:
         now = time.monotonic()
+        if self._rehearsal and self._rehearsal.is_in(pid):
+            if self._rehearsal.end(code) and not self._stopping:
+                self._execute_anew()
+            return
         if pid == self._keeper:
             self._keeper = None
             self._keeper_fill_at = now + (now - self._keeper_born_at < 1)
             if not self._stopping:
-                logger.error("the keeper %s, another is started", _how(code))
+                logger.error("the keeper %s, another is started", how_it_ended(code))
                 self._give_up_on(code)
             return
         retired = self._retiring.pop(pid, None)
@@ -303,9 +315,9 @@ class Supervisor:
             return  # a stranger: as PID 1 we inherit the orphans of others
         self._tell_keeper()
         if self._stopping or code in (0, -signal.SIGHUP):  # which ends one that was let go before it had begun
-            logger.info("child %d %s", pid, _how(code))
+            logger.info("child %d %s", pid, how_it_ended(code))
             return
-        logger.error("child %d %s", pid, _how(code))
+        logger.error("child %d %s", pid, how_it_ended(code))
         if retired is None:
             self._give_up_on(code)
 
@@ -384,7 +396,3 @@ class Supervisor:
                 instants.append(renewed.fill_at)
         seconds = min(instants) - time.monotonic()
         return None if seconds == float("inf") else max(seconds, 0.0)
-
-
-def _how(code: int) -> str:
-    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

@@ -11,6 +11,7 @@ from click import ParamType
 from click.types import StringParamType
 
 from svcjobs.inheritance import Inheritance
+from svcjobs.rehearsal import Rehearsal
 from svcjobs_celery_compat import concurrency
 from svcjobs_celery_compat.bin.base import (
     COMMA_SEPARATED_LIST,
@@ -340,6 +341,8 @@ def worker(  # noqa: C901 - one step for each option
         # no other process could see its messages
         configured.start()
         ctx.exit(configured.exitcode or EX_OK)
+    if Rehearsal.is_this():
+        ctx.exit(EX_OK)
     if purge and not Inheritance.is_there():  # what SIGHUP and pool_restart start anew goes on with the tasks that wait
         configured.purge_messages()
     plan = launch.plan_of(

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn
 
 from svcjobs.limits import HARD_LIMIT_POOLS
@@ -24,6 +25,8 @@ logger = get_logger("celery.worker")
 
 PLAN = "SVCJOBS_CELERY_WORKER"
 """Environment variable with the plan; it may hold a password, which no command line should."""
+FOLDER = "SVCJOBS_CELERY_FOLDER"
+"""Environment variable with the folder that a worker keeps through its restarts."""
 ROOM = 32
 """So many processes more than it was started with, a worker may have while it runs."""
 
@@ -53,6 +56,7 @@ class Plan:
         log_format: of the supervisor's own lines.
         loglevel: of the log.
         logfile: where it goes.
+        folder: where the processes of this start meet, in the worker's own folder.
     """
 
     target: str | None
@@ -136,12 +140,21 @@ def plan_of(worker: Any, target: str | None, options: Mapping[str, Any], **nativ
 
 def execute(plan: Plan, executable: str | None = None) -> NoReturn:
     """Become the supervisor of that plan."""
-    folder = tempfile.mkdtemp(prefix="svcjobs-celery-")
-    text = json.dumps({**asdict(plan), "folder": folder})
+    home = _home()
+    text = json.dumps({**asdict(plan), "folder": tempfile.mkdtemp(dir=home)})
     python = executable or sys.executable
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(python, [python, "-m", "svcjobs_celery_compat.worker"], {**os.environ, PLAN: text})  # noqa: S606
+    environment = {**os.environ, PLAN: text, FOLDER: home}
+    os.execve(python, [python, "-m", "svcjobs_celery_compat.worker"], environment)  # noqa: S606
+
+
+def _home() -> str:
+    """The worker's folder: that of its start before a restart, which processes of then may still use, or a new one."""
+    name = f"svcjobs-celery-{os.getpid()}-"
+    home = Path(os.environ.get(FOLDER, ""))
+    # it may also be that of a worker one of whose tasks has started this one
+    return str(home) if home.name.startswith(name) and home.is_dir() else tempfile.mkdtemp(prefix=name)
 
 
 def read_plan() -> Plan:

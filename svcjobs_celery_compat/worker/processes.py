@@ -28,6 +28,7 @@ from svcjobs.journal_store import JournalStore
 from svcjobs.limits import Limits
 from svcjobs.place import Crew
 from svcjobs.recycling import Recycling
+from svcjobs.rehearsal import Rehearsal
 from svcjobs.reports import Report, send
 from svcjobs.supervisor import Supervisor
 from svcjobs_celery_compat.exceptions import SecurityWarning
@@ -55,9 +56,9 @@ def main() -> int:
         pidfile.write_text(f"{os.getpid()}\n")
     try:
         crew = Crew(lives, plan.children)
-        return Supervisor([answering], keeper, grace_seconds=plan.grace_seconds, crew=crew).run()
+        return Supervisor([answering], keeper, grace_seconds=plan.grace_seconds, crew=crew, rehearsal=Rehearsal()).run()
     finally:
-        shutil.rmtree(plan.folder, ignore_errors=True)
+        shutil.rmtree(Path(plan.folder).parent, ignore_errors=True)
         if pidfile is not None:
             with contextlib.suppress(OSError):  # in a folder that may not be written to any more
                 pidfile.unlink()

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 from svcjobs.easy import open_client
@@ -35,6 +36,10 @@ if signed := os.environ.get("FACADE_SIGNED"):
         security_cert_store=f"{signed}.pem",
     )
     app.setup_security()
+
+
+if Path(os.environ.get("FACADE_BROKEN", "")).is_file():
+    raise RuntimeError("this version is broken")
 
 
 def note(name: str, value: Any = "") -> None:
