@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +220,62 @@ def test_a_worker_waits_for_its_server_and_outlives_its_restart(start: Start, ow
     assert done.ends() == 0
     worker.noted("greet 1")
     assert worker.process.poll() is None
+
+
+@contextmanager
+def read_only(server: RedisServer) -> Iterator[None]:
+    client = server.client()
+    client.replicaof("127.0.0.1", "1")
+    yield
+    client.execute_command("REPLICAOF", "NO", "ONE")
+
+
+@contextmanager
+def out_of_memory(server: RedisServer) -> Iterator[None]:
+    client = server.client()
+    client.config_set("maxmemory", "1mb")
+    yield
+    client.config_set("maxmemory", "0")
+
+
+@contextmanager
+def loading(server: RedisServer) -> Iterator[None]:
+    client = server.client()
+    client.eval("for i = 1, 500000 do redis.call('SET', i, i) end", 0)
+    server.kill()
+    yield
+    server.start()
+
+
+@contextmanager
+def no_script(server: RedisServer) -> Iterator[None]:
+    server.client().script_flush()
+    yield
+    server.client().script_flush()
+
+
+@pytest.mark.promise("P10")
+@pytest.mark.parametrize("trouble", [read_only, out_of_memory, loading, no_script])
+def test_p10_a_worker_resumes_by_itself_after_its_server_was_in_trouble(
+    start: Start, own_server: RedisServer, tmp_path: Path, prefix: str, trouble: Any
+) -> None:
+    worker = start(own_server.url, "worker", "-A", "shop")
+    worker.says("ready")
+    with closing(RedisJobQueue(own_server.client(), prefix=prefix, timeout_seconds=10)) as queue:
+        queue.enqueue("held", job_id="a")
+        worker.noted("held a begins")
+        with trouble(own_server):
+            (tmp_path / "go").touch()
+            worker.noted("held a ends")
+            time.sleep(2)
+        queue.enqueue("greet", job_id="b")
+        worker.noted("greet b")
+        eventually(lambda: queue.stats().totals["acked"] == 2)
+        totals = queue.stats().totals
+    assert (totals["reclaimed"], totals["stale"], totals["retried"]) == (0, 0, 0)
+    assert worker.notes.count("held a begins") == 1
+    worker.signal(signal.SIGTERM)
+    assert worker.ends() == 0
 
 
 def test_passwords_are_not_logged(start: Start) -> None:
