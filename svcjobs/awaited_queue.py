@@ -19,7 +19,7 @@ AnyQueue: TypeAlias = "JobQueue | AsyncRedisJobQueue"
 
 
 class AwaitedQueue:
-    """A queue whose calls don't block the event loop: those of a sync queue run in threads, side by side."""
+    """A queue whose calls don't block the event loop: those of a sync queue run in three threads, see ADR 037."""
 
     def __init__(self, queue: AnyQueue, threads: Threads) -> None:
         self._queue: Any = queue

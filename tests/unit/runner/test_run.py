@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from svcjobs.errors import ConfigurationError
-from svcjobs.job import Job
+from svcjobs.job import Job, NewJob
 from svcjobs.memory_queue import InMemoryJobQueue
 from svcjobs.registry import JobRegistry, JobResult
 from svcjobs.runner import WorkerRunner
+from svcjobs.settlement import Outcome, Settlement
 from tests.eventually import eventually_async
 from tests.unit.runner.running import running, sleeps
 
@@ -192,3 +194,36 @@ async def test_an_idle_runner_looks_less_and_less_often() -> None:
     async with running(queue, lambda job: None):
         await eventually_async(lambda: queue.stats().totals["acked"] == 2)
     assert waits[:9] == [0.5, 1, 2, 2, 2, 0.5, 1, 2, 2]
+
+
+async def test_a_queue_whose_calls_block_leaves_the_loop_free_and_takes_three_threads() -> None:
+    class Slow(InMemoryJobQueue):
+        def _slowly(self) -> None:
+            used.add(threading.get_ident())
+            time.sleep(0.2)
+
+        def reserve_many(self, limit: int, **options: Any) -> list[Job]:
+            self._slowly()
+            return super().reserve_many(limit, **options)
+
+        def settle_many(self, settlements: Sequence[Settlement]) -> list[Outcome]:
+            if settlements:  # a reserve calls it with none, under its lock
+                self._slowly()
+            return super().settle_many(settlements)
+
+        def extend_many(self, jobs: Sequence[Job], **options: Any) -> list[Outcome]:
+            self._slowly()
+            return super().extend_many(jobs, **options)
+
+    used: set[int] = set()
+    queue = Slow(visibility_timeout=2)
+    queue.enqueue_many([NewJob("sleep", {"seconds": 0.5}) for _ in range(40)])
+    async with running(queue, sleeps, concurrency=20):
+        turns = 0
+        while queue.stats().totals["acked"] < 40:
+            began = time.monotonic()
+            await asyncio.sleep(0.005)
+            turns += time.monotonic() - began < 0.1
+    assert turns > 50
+    assert threading.get_ident() not in used
+    assert len(used) <= 3
