@@ -248,7 +248,7 @@ def test_a_task_is_tried_again_while_another_run_has_its_key(
         clock.advance(10)  # each attempt is ten seconds later
         return order_id
 
-    @app.task(name="charge", autoretry_for=(Postponed,), retry_kwargs={"max_retries": None, "countdown": 10})
+    @app.task(name="charge", max_retries=None, autoretry_for=(Postponed,), retry_kwargs={"countdown": 10})
     @idempotent(key=key, inbox=inbox, name="charge")
     def charge(order_id: int) -> str:
         done.append(order_id)

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from svcjobs import Postponed, idempotent
+from svcjobs.db.redis_inbox import RedisInboxStore
 from svcjobs.easy import open_client
 from svcjobs_celery_compat import Celery, Task, bootsteps
 from svcjobs_celery_compat.app import trace
@@ -82,6 +84,20 @@ class Stubborn(Exception):
 @app.task
 def add(x: int, y: int) -> int:
     return x + y
+
+
+@app.task(
+    acks_late=True,
+    reject_on_worker_lost=True,
+    max_retries=None,
+    autoretry_for=(Postponed,),
+    retry_kwargs={"countdown": 1},
+)
+@idempotent(key="order", inbox=RedisInboxStore(open_client(URL)), claim_seconds=8)
+def charge(order: str, seconds: float) -> str:
+    note(f"charging {order}", os.getpid())
+    time.sleep(seconds)
+    return f"charged {order}"
 
 
 @app.task
