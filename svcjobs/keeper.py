@@ -31,8 +31,6 @@ LOOK_SECONDS = 0.5
 SHORTEST_TURN_SECONDS = 0.02
 AGAIN_SECONDS = 0.2
 """Between two tries while the server is away; each of them takes the queue's time-out too."""
-FRESH_AFTER_SECONDS = 3.0
-"""A keeper that is younger may have missed reports, so leases it hears of for the first time may be old."""
 LAST_TRIES_SECONDS = 3.0
 """How long a keeper without children tries to give back their jobs to a server that is away."""
 STRANGE_SECONDS = 5.0
@@ -106,7 +104,6 @@ class Keeper:
         self._grace_seconds = grace_seconds
         self._duties = duties
         self._orphaned_at: float | None = None
-        self._born_at = time.monotonic()
         self._wards: dict[int, Ward] = {}
         self._estates: list[Estate] = []
         self._fetching: frozenset[int] = frozenset()
@@ -178,9 +175,7 @@ class Keeper:
     def _hear(self, datagram: bytes) -> None:
         report = Report.decode(datagram)
         now = time.monotonic()
-        ward = self._ward(report.pid, now)
-        fresh = now - self._born_at > FRESH_AFTER_SECONDS
-        if ward.take(report, now, fresh=fresh):
+        if self._ward(report.pid, now).take(report, now) <= now - self._period_seconds:
             self._extend_at = 0.0
         for prefix in (*report.queues, *(job.queue for job in report.jobs)):
             if prefix not in self._queues:

@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import socket
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ class HeldJob(NamedTuple):
         started_at: when its handler began, seconds since the epoch; None while it waits in the child.
         suspect: whether it is to run alone, see :class:`~svcjobs.estate.Estate`.
         verdict: why it can't be run, see :attr:`~svcjobs.job.Job.verdict`.
+        held_at: when the child got it, ``time.monotonic()``.
     """
 
     queue: str
@@ -40,11 +42,13 @@ class HeldJob(NamedTuple):
     started_at: float | None = None
     suspect: bool = False
     verdict: str | None = None
+    held_at: float = 0.0
 
     @classmethod
     def of(cls, job: Job) -> HeldJob:
-        """A reserved job that waits in the child."""
-        return cls(job.queue, job.id, job.lease or "", job.name, job.attempts, suspect=job.suspect, verdict=job.verdict)
+        """A reserved job that waits in the child, which got it now."""
+        lease, now = job.lease or "", time.monotonic()
+        return cls(job.queue, job.id, lease, job.name, job.attempts, None, job.suspect, job.verdict, now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ class Ward:
         reported_at: when that came, ``time.monotonic()``.
         active_at: when it last reported, or was seen to have used CPU.
         state: the process when it was looked at last; None when it is dead.
-        extended_at: when each lease was extended last; minus infinity when nobody knows.
+        extended_at: when each lease was extended last, as far as is known.
         lost: leases of the report that aren't its own any more.
     """
 
@@ -63,20 +63,22 @@ class Ward:
         """The jobs whose leases are its own, as far as is known."""
         return [job for job in self.report.jobs if lease_of(job) not in self.lost]
 
-    def take(self, report: Report, now: float, *, fresh: bool) -> bool:
-        """Take in a report; returns whether it brought leases that may be old.
+    def take(self, report: Report, now: float) -> float:
+        """Take in a report; returns when the oldest lease was extended, infinity without one.
+
+        Of a lease that wasn't known before it is only known when the child got it: the keeper may be a new one, or have
+        waited for a server while the report lay there.
 
         Args:
             report: the state that replaces the one before.
             now: ``time.monotonic()``.
-            fresh: whether leases that weren't known before are new, and not just unknown to a new keeper.
         """
-        leases = {lease_of(job) for job in report.jobs}
-        unknown = now if fresh else float("-inf")
-        self.extended_at = {lease: self.extended_at.get(lease, unknown) for lease in leases}
-        self.lost &= leases
+        self.extended_at = {
+            lease: self.extended_at.get(lease, job.held_at) for job in report.jobs for lease in [lease_of(job)]
+        }
+        self.lost &= self.extended_at.keys()
         self.report, self.reported_at, self.active_at = report, now, now
-        return not fresh and bool(leases)
+        return min(self.extended_at.values(), default=float("inf"))
 
     def look(self, now: float) -> None:
         """See whether the process lives, works or is stopped."""

@@ -16,26 +16,27 @@ HELD = HeldJob("jobs", "1", "1-x")
 
 def test_a_new_lease_is_due_when_it_has_aged() -> None:
     ward = Ward(os.getpid(), 0.0)
-    assert not ward.take(Report(os.getpid(), [HELD]), 10.0, fresh=True)
+    held = HELD._replace(held_at=9.5)
+    assert ward.take(Report(os.getpid(), [held]), 10.0) == 9.5
     assert ward.due(9.0, 10.0, 60) == []
-    assert ward.due(10.0, 20.0, 60) == [HELD]
+    assert ward.due(9.5, 20.0, 60) == [held]
     ward.extended([HELD], 20.0)
     assert ward.due(19.0, 20.0, 60) == []
 
 
-def test_one_that_a_new_keeper_hears_of_is_due_at_once() -> None:
+def test_one_that_a_new_keeper_hears_of_is_due_when_the_child_has_had_it_for_long() -> None:
     ward = Ward(os.getpid(), 0.0)
-    assert ward.take(Report(os.getpid(), [HELD]), 10.0, fresh=False)
+    assert ward.take(Report(os.getpid(), [HELD]), 10.0) == 0.0
     assert ward.due(0.0, 10.0, 60) == [HELD]
 
 
 def test_a_lost_lease_is_not_extended_again_while_it_is_reported() -> None:
     ward = Ward(os.getpid(), 0.0)
-    ward.take(Report(os.getpid(), [HELD]), 10.0, fresh=False)
+    ward.take(Report(os.getpid(), [HELD]), 10.0)
     ward.lost.add(lease_of(HELD))
-    ward.take(Report(os.getpid(), [HELD]), 11.0, fresh=False)
+    ward.take(Report(os.getpid(), [HELD]), 11.0)
     assert ward.due(11.0, 11.0, 60) == []
-    ward.take(Report(os.getpid()), 12.0, fresh=False)
+    ward.take(Report(os.getpid()), 12.0)
     assert ward.lost == set()
 
 
