@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import NamedTuple, TypeAlias
 
 MOST_BYTES = 16 << 20
 """Payloads that one claim takes, together: memory of a relay stays the same however large messages are."""
+
+Pending: TypeAlias = "Iterable[tuple[int, str]]"
+"""Id and topic of rows."""
 
 
 class Head(NamedTuple):
@@ -25,7 +28,24 @@ class Head(NamedTuple):
     size: int
 
 
-def claimable(locked: Sequence[Head], pending: Iterable[tuple[int, str]]) -> list[int]:
+def claim_ids(
+    lock: Callable[[Collection[str]], Sequence[Head]], pending_before: Callable[[Sequence[Head]], Pending]
+) -> list[int]:
+    """The ids of the messages that a relay claims now, oldest first; none when there are none that it may have.
+
+    Args:
+        lock: locks the first rows that are due and in none of these topics.
+        pending_before: what :func:`claimable` has to know of the rows that are locked.
+    """
+    held: set[str] = set()
+    while locked := lock(held):
+        if ids := claimable(locked, pending_before(locked)):
+            return ids
+        held |= {head.topic for head in locked}  # others have them: what waits behind may be of other topics
+    return []
+
+
+def claimable(locked: Sequence[Head], pending: Pending) -> list[int]:
     """The ids of those that may be claimed, oldest first.
 
     Two relays lock rows of one topic turn by turn. Only the one that has the topic's first message may go on with it,

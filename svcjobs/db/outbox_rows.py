@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, CursorResult, RowMapping, Update, case, de
 from sqlalchemy.orm import Session
 
 from svcjobs.clock import Clock, utc
-from svcjobs.db.claim import Head, claimable
+from svcjobs.db.claim import Head, claim_ids
 from svcjobs.db.message import CLAIM_SECONDS, OutboxMessage, TopicBacklog, encode_message, pause_seconds
 from svcjobs.db.tables import outbox
 from svcjobs.errors import InvalidJob
@@ -52,14 +52,17 @@ class OutboxRows:
     def claim(self, session: Session, limit: int, topics: Collection[str] | None) -> list[OutboxMessage]:
         now = self._now()
         _prepare_claim(session)
-        heads = select(outbox.c.id, outbox.c.topic, outbox.c.attempts, _size(session))
-        due = heads.where(_pending(topics), outbox.c.available_at <= now).order_by(outbox.c.id).limit(limit)
-        locked = [Head(*row) for row in session.execute(due.with_for_update(skip_locked=True))]
-        ids = claimable(locked, _pending_before(session, locked)) if locked else []
-        until = now + timedelta(seconds=CLAIM_SECONDS)
-        self.change(session, update(outbox).values(available_at=until), ids)
+        heads = select(outbox.c.id, outbox.c.topic, outbox.c.attempts, _size(session)).order_by(outbox.c.id)
+        due = heads.where(_pending(topics), outbox.c.available_at <= now).limit(limit).with_for_update(skip_locked=True)
+
+        def lock(held: Collection[str]) -> list[Head]:
+            rows = session.execute(due.where(outbox.c.topic.not_in(held)) if held else due)
+            return [Head(*row) for row in rows]
+
+        ids = claim_ids(lock, lambda locked: _pending_before(session, locked))
         if not ids:
             return []
+        self.change(session, update(outbox).values(available_at=now + timedelta(seconds=CLAIM_SECONDS)), ids)
         whole = select(*_COLUMNS).where(outbox.c.id.in_(ids)).order_by(outbox.c.id)
         return [message for row in session.execute(whole).mappings().all() if (message := self._read(session, row))]
 

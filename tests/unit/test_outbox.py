@@ -64,6 +64,15 @@ def test_a_topic_is_one_fetchers_until_its_messages_are_marked(outbox: Outbox, c
     assert [message.id for message in outbox.fetch_many(1)] == [second]
 
 
+def test_topics_that_others_have_hold_up_no_other_topic(outbox: Outbox) -> None:
+    heads = [outbox.enqueue(topic, {}).id for topic in "aaaccc"]
+    last = outbox.enqueue("b", {}).id
+    assert [message.id for message in outbox.fetch_many(1)] == [heads[0]]
+    assert [message.id for message in outbox.fetch_many(1)] == [heads[3]]
+    assert [message.id for message in outbox.fetch_many(1)] == [last]
+    assert outbox.fetch_next() is None
+
+
 def test_a_fetched_message_is_nobody_elses_for_a_minute(outbox: Outbox, clock: MovableClock) -> None:
     message = outbox.enqueue("a", {})
     assert outbox.fetch_next() is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from django.db.models import Count, F, Min, Q
 from django.db.models.functions import Length
 
 from svcjobs.clock import Clock, utc
-from svcjobs.db.claim import Head, claimable
+from svcjobs.db.claim import Head, claim_ids
 from svcjobs.db.message import CLAIM_SECONDS, OutboxMessage, TopicBacklog, encode_message, pause_seconds
 from svcjobs.errors import InvalidJob
 from svcjobs.job import decode_payload
@@ -55,11 +55,9 @@ class DjangoOutboxStore:
             self._prepare_claim()
             due = self._pending(topics).filter(available_at__lte=now).order_by("id").annotate(size=Length("payload"))
             locking = due.select_for_update(skip_locked=True).values_list("id", "topic", "attempts", "size")
-            locked = [Head(*row) for row in locking[:limit]]
-            if not locked:
-                return []
-            before = self._pending({head.topic for head in locked}).filter(attempts=0, id__lte=locked[-1].id)
-            ids = claimable(locked, before.order_by("id").values_list("id", "topic"))
+            ids = claim_ids(
+                lambda held: [Head(*row) for row in locking.exclude(topic__in=held)[:limit]], self._pending_before
+            )
             self._rows.filter(id__in=ids).update(available_at=now + timedelta(seconds=CLAIM_SECONDS))
             whole = self._rows.filter(id__in=ids).order_by("id").values(*COLUMNS)
             return [message for row in whole if (message := self._read(row))]
@@ -103,6 +101,10 @@ class DjangoOutboxStore:
     def _pending(self, topics: Collection[str] | None = None) -> Any:
         pending = self._rows.filter(processed_at=None)
         return pending if topics is None else pending.filter(topic__in=topics)
+
+    def _pending_before(self, locked: Sequence[Head]) -> Any:
+        pending = self._pending({head.topic for head in locked}).filter(attempts=0, id__lte=locked[-1].id)
+        return pending.order_by("id").values_list("id", "topic")
 
     @contextmanager
     def _own(self) -> Iterator[None]:
