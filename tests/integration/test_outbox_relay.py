@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 import redis
@@ -18,9 +19,9 @@ from svcjobs.job import Job
 from svcjobs.redis_queue import RedisJobQueue
 from tests.servers import RedisServer
 
-# argv is the database, the server and the prefix
+# argv is the database, the server and the prefix; both begin once the other is there
 RELAY = """
-import asyncio, sys
+import asyncio, sys, time
 import redis
 from sqlalchemy import create_engine
 from sqlalchemy.orm import sessionmaker
@@ -29,9 +30,21 @@ from svcjobs.db.outbox import OutboxStore
 from svcjobs.redis_queue import RedisJobQueue
 
 database, server, prefix = sys.argv[1:]
+client = redis.Redis.from_url(server)
 outbox = OutboxStore(sessionmaker(create_engine(database)))
-queue = RedisJobQueue(redis.Redis.from_url(server), prefix=prefix)
-asyncio.run(make_outbox_tick(outbox, queue)())
+queue = RedisJobQueue(client, prefix=prefix)
+tick = make_outbox_tick(outbox, queue, limit=7)
+
+async def relay():
+    moved = 0
+    client.incr(f"{prefix}:there")
+    while client.get(f"{prefix}:there") != b"2":
+        time.sleep(0.001)
+    while outbox.backlog():
+        moved += await tick()
+    print(moved)
+
+asyncio.run(relay())
 """
 
 
@@ -43,25 +56,23 @@ def drain(queue: RedisJobQueue) -> list[Job]:
 
 
 @pytest.mark.scenario(35)
-def test_relays_side_by_side_move_each_message_once(
+def test_relays_side_by_side_move_each_message_once_and_each_topic_in_its_order(
     engine: Engine, redis_server: RedisServer, redis_client: redis.Redis, prefix: str
 ) -> None:
     outbox = OutboxStore(sessionmaker(engine))
-    ids = [outbox.enqueue("a", {}).id for _ in range(300)]
-    command = [
-        sys.executable,
-        "-c",
-        RELAY,
-        engine.url.render_as_string(hide_password=False),
-        redis_server.url,
-        prefix,
-    ]
-    relays = [subprocess.Popen(command) for _ in range(2)]
-    assert [relay.wait(60) for relay in relays] == [0, 0]
-    queue = RedisJobQueue(redis_client, prefix=prefix)
-    assert sorted(job.payload["outbox_id"] for job in drain(queue)) == ids
-    assert outbox.fetch_next() is None
-    queue.close()
+    written = [(topic, outbox.enqueue(topic, {}).id) for _ in range(200) for topic in "abcde"]
+    database = engine.url.render_as_string(hide_password=False)
+    command = [sys.executable, "-c", RELAY, database, redis_server.url, prefix]
+    relays = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    moved = [int(relay.communicate(timeout=60)[0]) for relay in relays]
+    assert sum(moved) == len(written)
+    assert min(moved) > 0
+    with closing(RedisJobQueue(redis_client, prefix=prefix)) as queue:
+        arrived = [(job.payload["topic"], job.payload["outbox_id"]) for job in drain(queue)]
+    assert sorted(arrived) == sorted(written)
+    for topic in "abcde":
+        ids = [message_id for its_topic, message_id in arrived if its_topic == topic]
+        assert ids == sorted(ids), topic
 
 
 async def test_an_asyncio_queue_is_relayed_to(engine: Engine, redis_server: RedisServer, prefix: str) -> None:
