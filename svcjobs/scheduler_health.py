@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from svcjobs.errors import JobsError
 from svcjobs.metrics import SummedMetrics
 from svcjobs.probes import Answer, Probes
 from svcjobs.queue import JobQueue
@@ -36,6 +37,7 @@ class SchedulerHealth:
     def __init__(self, ports: Sequence[int]) -> None:
         self.stopping = False
         self._scheduler: InMemoryScheduler | None = None
+        self._home: JobQueue | None = None
         self._turned_at: float | None = None
         self._metrics = SummedMetrics()
         self._probes = Probes(ports, livez=self.livez, readyz=self.readyz, metrics=self._metrics.text)
@@ -43,8 +45,8 @@ class SchedulerHealth:
 
     def watch(self, scheduler: InMemoryScheduler, home: JobQueue) -> None:
         """Tell about this schedule from now on; ``home`` is the queue that keeps its ticks."""
-        self._metrics.watch(home, [task.name for task in scheduler.tasks])
-        self._scheduler = scheduler
+        self._metrics.watch_schedules(home, [task.name for task in scheduler.tasks])
+        self._scheduler, self._home = scheduler, home
 
     async def beat(self) -> None:
         """Note that the event loop turns, until cancelled."""
@@ -63,12 +65,17 @@ class SchedulerHealth:
         return not wedged, "the event loop doesn't turn" if wedged else ""
 
     def readyz(self) -> Answer:
-        """Whether the schedule is served: it was looked at lately, the queues answered, no stop was asked for."""
+        """Whether the schedule is served: it was looked at lately, the server answers, no stop was asked for."""
         if self.stopping:
             return False, "stopping"
         looked_at = self._scheduler.last_tick_at if self._scheduler else None
-        if looked_at is None:
+        if self._home is None or looked_at is None:
             return False, "starting"
         seconds = (datetime.now(UTC) - looked_at).total_seconds()
-        late = seconds > LATE_SECONDS
-        return not late, f"the schedule isn't served since {seconds:.0f} s" if late else ""
+        if seconds > LATE_SECONDS:
+            return False, f"the schedule isn't served since {seconds:.0f} s"
+        try:
+            self._home.stats()  # when nothing is due for long, nobody else asks
+        except JobsError:
+            return False, "the server doesn't answer"
+        return True, ""

@@ -102,6 +102,10 @@ class Metrics:
         """
         self._queues.add(queue, schedules)
 
+    def watch_schedules(self, queue: AnyQueue, schedules: Iterable[str]) -> None:
+        """Report the age of the last ticks of ``schedules``, from now on, and nothing else of the queue they are in."""
+        self._queues.add(queue, schedules, is_served=False)
+
     def tallies(self, pid: int) -> Iterator[Tally]:
         """What this process has counted so far, and what the application counts in the default registry, for a sum.
 
@@ -147,6 +151,13 @@ class SummedMetrics(Collector):
     def watch(self, queue: AnyQueue, schedules: Iterable[str] = ()) -> None:
         """Report this queue's state, and the age of the last ticks of ``schedules`` in it, from now on."""
         self._own.watch(queue, schedules)
+
+    def watch_schedules(self, queue: AnyQueue, schedules: Iterable[str]) -> None:
+        """Report the age of the last ticks of ``schedules``, from now on, and nothing else of the queue they are in.
+
+        For a process that serves no queue: that one's state is a sign of life of its workers.
+        """
+        self._own.watch_schedules(queue, schedules)
 
     def add(self, tally: Tally) -> None:
         """Take in what a process has counted."""
@@ -205,11 +216,11 @@ class QueueCollector(Collector):
     def __init__(self) -> None:
         self._watched: dict[str, _Watched] = {}
 
-    def add(self, queue: AnyQueue, schedules: Iterable[str]) -> None:
-        """Report this queue from now on."""
+    def add(self, queue: AnyQueue, schedules: Iterable[str], *, is_served: bool = True) -> None:
+        """Report this queue from now on, or, when it isn't served here, the schedules only."""
         before = self._watched.get(queue.name)
         known = before.schedules if before else ()
-        self._watched[queue.name] = _Watched(queue, tuple(dict.fromkeys((*known, *schedules))))
+        self._watched[queue.name] = _Watched(queue, tuple(dict.fromkeys((*known, *schedules))), is_served=is_served)
 
     def reconnects(self) -> Metric:
         """How often connections to each queue failed; no queue is asked."""
@@ -227,10 +238,13 @@ class QueueCollector(Collector):
         states = [(family(), read) for family, read in _STATES]
         for name, watched in list(self._watched.items()):
             stats = watched.stats()
-            up.add_metric([name], stats is not None)
-            for family, read in states if stats is not None else ():
-                family.add_metric([name], read(cast("QueueStats", stats)))
-            for schedule, age in watched.tick_ages() if stats is not None else ():
+            if watched.is_served:
+                up.add_metric([name], stats is not None)
+            if stats is None:
+                continue
+            for family, read in states if watched.is_served else ():
+                family.add_metric([name], read(stats))
+            for schedule, age in watched.tick_ages():
                 ticks.add_metric([name, schedule], age)
         yield from (up, self.reconnects(), ticks, *(family for family, _ in states))
 
@@ -268,8 +282,9 @@ _STATES: tuple[tuple[_Family, Callable[[QueueStats], float]], ...] = (
 class _Watched:
     """A queue that is read from the thread of a scrape."""
 
-    def __init__(self, queue: AnyQueue, schedules: tuple[str, ...]) -> None:
+    def __init__(self, queue: AnyQueue, schedules: tuple[str, ...], *, is_served: bool) -> None:
         self._queue: Any = queue
+        self.is_served = is_served
         self._loop = asyncio.get_running_loop() if is_async(queue.stats) else None
         self.schedules = schedules
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from svcjobs.cli.exits import Exit
+from svcjobs.scheduler_health import WEDGED_SECONDS
 from tests.eventually import eventually
 from tests.integration.test_health import get
 from tests.servers import RedisServer, free_port
@@ -34,6 +36,8 @@ EVERY_SECOND = """[
     {"name": "last", "interval_seconds": 1, "target": "targets:last"}
 ]"""
 
+YEARLY = '[{"name": "block", "cron": "0 0 1 1 *", "target": "targets:block"}]'
+
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
@@ -42,10 +46,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
     processes: list[subprocess.Popen[bytes]] = []
     (tmp_path / "targets.py").write_text(TARGETS)
 
-    def start(url: str, port: int) -> subprocess.Popen[bytes]:
+    def start(url: str, port: int, **variables: str) -> subprocess.Popen[bytes]:
         environment = {
             **os.environ, "JOBS_DRIVER": "redis", "REDIS_URL": url, "JOBS_SCHEDULE_JSON": EVERY_SECOND,
-            "PYTHONPATH": str(tmp_path),
+            "PYTHONPATH": str(tmp_path), **variables,
         }  # fmt: skip
         command = [sys.executable, "-m", "svcjobs", "beat", "--health-port", str(port)]
         processes.append(subprocess.Popen(command, cwd=tmp_path, env=environment))
@@ -67,10 +71,22 @@ def test_it_lives_while_its_server_is_away_and_is_ready_when_it_answers(start: S
     eventually(lambda: get(port, "/readyz") == (200, "ok\n"))
     eventually(lambda: 'jobs_scheduler_last_tick_age_seconds{queue="jobs",schedule="last"}' in get(port, "/metrics")[1])
     own_server.stop()
+    assert "jobs_queue_up{" not in get(port, "/metrics")[1]  # it would hide that no worker lives
     eventually(lambda: "the schedule isn't served since" in get(port, "/readyz")[1])
-    assert get(port, "/livez") == (200, "ok\n")
+    away_until = time.monotonic() + WEDGED_SECONDS + 3
+    while time.monotonic() < away_until:
+        assert get(port, "/livez") == (200, "ok\n")
+        time.sleep(0.5)
     own_server.start()
     eventually(lambda: get(port, "/readyz") == (200, "ok\n"))
+
+
+def test_one_with_nothing_to_do_is_not_ready_without_its_server(start: Start, own_server: RedisServer) -> None:
+    port = free_port()
+    start(own_server.url, port, JOBS_SCHEDULE_JSON=YEARLY)
+    eventually(lambda: get(port, "/readyz") == (200, "ok\n"))
+    own_server.stop()
+    eventually(lambda: get(port, "/readyz") == (503, "the server doesn't answer\n"))
 
 
 def test_one_whose_event_loop_is_blocked_does_not_live(start: Start, own_server: RedisServer, tmp_path: Path) -> None:
@@ -96,7 +112,11 @@ def test_one_that_stops_is_not_ready_while_its_last_entry_runs(
     assert beat.wait(30) == 0
 
 
-def test_a_port_that_is_taken_is_a_wrong_configuration(start: Start, own_server: RedisServer) -> None:
+def test_a_port_that_is_taken_is_a_wrong_configuration(
+    start: Start, own_server: RedisServer, capfd: pytest.CaptureFixture[str]
+) -> None:
     with closing(socket.create_server(("", 0))) as taken:
-        beat = start(own_server.url, taken.getsockname()[1])
+        port = taken.getsockname()[1]
+        beat = start(own_server.url, port)
         assert beat.wait(60) == Exit.CONFIGURATION
+    assert f"port {port} can't be listened on" in capfd.readouterr().err

@@ -49,9 +49,11 @@ asyncio.run(relay())
 
 
 def drain(queue: RedisJobQueue) -> list[Job]:
-    jobs = queue.reserve_many(1000)
-    for job in jobs:
-        queue.ack(job)
+    jobs: list[Job] = []
+    while batch := queue.reserve_many(1000):
+        for job in batch:
+            queue.ack(job)
+        jobs += batch
     return jobs
 
 
