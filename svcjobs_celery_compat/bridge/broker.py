@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from svcjobs.errors import QueueUnavailable
@@ -24,6 +25,7 @@ class Delivery:
         priority: of the job, from 0 (first) to 9.
         is_fresh: no bridge can have had this message before.
         handle: by which the broker knows it.
+        nonce: tells it from every other one, also of an equal message.
     """
 
     queue: str
@@ -31,6 +33,7 @@ class Delivery:
     priority: int
     is_fresh: bool
     handle: Any
+    nonce: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
 class Broker(Protocol):

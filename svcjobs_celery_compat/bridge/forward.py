@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 
 from svcjobs.errors import JobsError, QueueFull, QueueUnavailable
 from svcjobs_celery_compat.bridge.broker import Broker, BrokerUnavailable, Delivery
@@ -58,8 +57,6 @@ class Forward:
                     self._is_connected, self._batch = False, []  # what wasn't acked comes again
                     self._tell("broker", error, pause)
                 except (QueueUnavailable, QueueFull) as error:
-                    # whether they are stored isn't known
-                    self._batch = [replace(delivery, is_fresh=False) for delivery in self._batch]
                     self._tell("svcjobs", error, pause)
                 self._wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

@@ -16,7 +16,7 @@ from svcjobs.errors import JobIsDead
 from svcjobs.job import NewJob, Unique
 from svcjobs.redis_queue import RedisJobQueue
 from svcjobs_celery_compat.bridge.broker import Delivery
-from svcjobs_celery_compat.bridge.identity import identify
+from svcjobs_celery_compat.bridge.identity import Identity, identify
 from svcjobs_celery_compat.transport.expiry import Declarations
 from svcjobs_celery_compat.transport.options import read_options
 from svcjobs_celery_compat.transport.queues import Queues
@@ -35,14 +35,14 @@ class Stored:
 
     Args:
         queue: in which queue.
-        job_id: as which job.
-        is_own: whether no other message can have this id.
+        key: by which it is known again.
+        is_own: whether no other message can have this key.
         is_new: whether it wasn't stored before.
         is_delayed: whether it waits for its time.
     """
 
     queue: str
-    job_id: str
+    key: str
     is_own: bool
     is_new: bool
     is_delayed: bool
@@ -51,8 +51,10 @@ class Stored:
 class Store:
     """Some queues of svcjobs.
 
-    A message is stored under an id that is made of its identity, with a unique key of the same text. The one keeps it
-    from being stored twice while its job lives, the other when the job is done already.
+    A message with an id of its own is stored under a job id that is made of it, with a unique key of the same text. The
+    one keeps it from being stored twice while its job lives, the other when the job is done already. Equal messages
+    without ids are numbered: each takes the first number that none has which is stored here and not acked there. One
+    that is delivered anew takes such a number for its own.
 
     Args:
         client: of the server.
@@ -109,38 +111,34 @@ class Store:
         with _translated():
             pipe = self._client.pipeline(transaction=False)
             for one in acked:
-                key = f"{self.queue(one.queue).name}:unique:{one.job_id}"
+                key = f"{self.queue(one.queue).name}:unique:{one.key}"
                 pipe.expire(key, ACKED_SECONDS if one.is_own else 0)
             pipe.execute()
 
     def _put(self, name: str, deliveries: Sequence[Delivery]) -> list[Stored]:
-        equals: Counter[str] = Counter()
+        numbers: Counter[str] = Counter()
         stored: list[Stored] = []
         while deliveries:
-            ids, jobs = [], []
-            for delivery in deliveries:
-                identity = identify(delivery.message)
-                job_id = identity.name if identity.is_own else f"{identity.name}-{equals[identity.name]}"
-                equals[identity.name] += 1
-                ids.append(identity)
-                jobs.append(_job(delivery, job_id))
-            created = self._enqueue(self.queue(name), jobs)
+            tries = [_try(delivery, numbers) for delivery in deliveries]
             others = []
-            for delivery, identity, job, is_new in zip(deliveries, ids, jobs, created, strict=True):
-                if delivery.is_fresh and not identity.is_own and not is_new:
-                    others.append(delivery)  # it says the same as one that is stored, and is another message
+            holders = self._enqueue(self.queue(name), [job for _, _, job in tries])
+            for delivery, (identity, key, job), (holder, is_new) in zip(deliveries, tries, holders, strict=True):
+                is_mine = is_new or identity.is_own or holder == job.job_id
+                if is_mine or not delivery.is_fresh:
+                    stored.append(Stored(name, key, identity.is_own, is_new, job.delay_seconds > 0))
                 else:
-                    stored.append(Stored(name, str(job.job_id), identity.is_own, is_new, job.delay_seconds > 0))
+                    others.append(delivery)  # it says the same as one that is stored, and is another message
             deliveries = others
         return stored
 
-    def _enqueue(self, queue: RedisJobQueue, jobs: Sequence[NewJob]) -> list[bool]:
+    def _enqueue(self, queue: RedisJobQueue, jobs: Sequence[NewJob]) -> list[tuple[str | None, bool]]:
+        """The id of the job that there is for each, and whether it is this one."""
         try:
-            return [job.created for job in queue.enqueue_many(jobs)]
+            return [(job.id, job.created) for job in queue.enqueue_many(jobs)]
         except JobIsDead:
             if len(jobs) == 1:
-                return [False]
-        return [is_new for job in jobs for is_new in self._enqueue(queue, [job])]
+                return [(jobs[0].job_id, False)]
+        return [one for job in jobs for one in self._enqueue(queue, [job])]
 
     def close(self) -> None:
         """Close the connections."""
@@ -148,9 +146,15 @@ class Store:
         self._client.close()
 
 
-def _job(delivery: Delivery, job_id: str) -> NewJob:
-    unique = Unique(job_id, "window", IN_DOUBT_SECONDS)
-    return replace(as_job(delivery.message, delivery.priority), job_id=job_id, unique=unique)
+def _try(delivery: Delivery, numbers: Counter[str]) -> tuple[Identity, str, NewJob]:
+    """Identity of a message, the key by which it is to be known again, and its job."""
+    identity = identify(delivery.message)
+    key = job_id = identity.name
+    if not identity.is_own:
+        key, job_id = f"{key}-{numbers[key]}", f"{key}-{delivery.nonce}"
+        numbers[identity.name] += 1
+    job = as_job(delivery.message, delivery.priority)
+    return identity, key, replace(job, job_id=job_id, unique=Unique(key, "window", IN_DOUBT_SECONDS))
 
 
 @contextmanager
