@@ -76,7 +76,7 @@ class Report:
     depths: Mapping[str, QueueDepth]
 
     def tasks(self) -> list[TaskStatus]:
-        """All tasks that ran, are registered, or have a route of their own."""
+        """All tasks that ran, or that a live worker knows."""
         names = {*self.runs, *(task for worker in self.workers for task in worker.tasks)}
         return [self._task(name) for name in sorted(names) if not name.startswith(_INTERNAL)]
 
