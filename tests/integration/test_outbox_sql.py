@@ -6,12 +6,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event, inspect, select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from benchmarks.outbox import fill
@@ -162,6 +163,30 @@ def test_mark_if_new_is_taken_back_with_the_work(engine: Engine) -> None:
     with Session(engine) as session:
         assert not InboxStore(session).mark_if_new("k")
     assert rows(engine, "users") == 1
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback"])
+def test_transactions_that_race_for_a_key_wait_for_the_one_that_has_it(engine: Engine, ends: str) -> None:
+    def work() -> bool:
+        with Session(engine) as session:
+            try:
+                marked = InboxStore(session).mark_if_new("k")
+            except OperationalError as error:
+                # of those that waited for a row that was taken back MariaDB lets one have it, others are to try again
+                if (engine.dialect.name, ends, error.orig and error.orig.args[0]) != ("mariadb", "rollback", 1213):
+                    raise
+                return False
+            session.commit()
+            return marked
+
+    with Session(engine) as first, ThreadPoolExecutor(3) as pool:
+        assert InboxStore(first).mark_if_new("k")
+        add_user(first)
+        others = [pool.submit(work) for _ in range(3)]
+        done, _ = wait(others, timeout=1)
+        assert not done
+        getattr(first, ends)()
+        assert sum(other.result(20) for other in others) == (0 if ends == "commit" else 1)
 
 
 def test_processes_on_one_database_mark_a_key_once(engine: Engine) -> None:
