@@ -267,22 +267,12 @@ def _logfile(path: Any, hostname: str) -> Any:
     callback=lambda ctx, _, value: value or ctx.obj.app.conf.beat_schedule_filename,
 )
 @click.option("--scheduler", cls=CeleryOption, help_group=BEAT)
-@click.option(
-    "--grace",
-    type=click.FloatRange(min=0),
-    default=25,
-    show_default=True,
-    cls=CeleryOption,
-    help_group=ENGINE,
-    help="Seconds for running tasks after SIGTERM; then they are given back.",
-)
-@click.option(
-    "--health-port",
-    type=click.IntRange(0, 65535),
-    cls=CeleryOption,
-    help_group=ENGINE,
-    help="Answer /livez, /readyz and /metrics there.",
-)
+@click.option("--grace", type=click.FloatRange(min=0), default=25, show_default=True, cls=CeleryOption,
+              help_group=ENGINE, help="Seconds for running tasks after SIGTERM; then they are given back.")  # fmt: skip
+@click.option("--health-port", type=click.IntRange(0, 65535), cls=CeleryOption, help_group=ENGINE,
+              help="Answer /livez, /readyz and /metrics there.")  # fmt: skip
+@click.option("--keep-log-lines", type=click.IntRange(0, 1000), default=0, cls=CeleryOption, help_group=ENGINE,
+              help="Keep the last lines that a task logs, so many, for `svcjobs job`. Default: none.")  # fmt: skip
 @click.pass_context
 @handle_preload_options
 def worker(  # noqa: C901 - one step for each option
@@ -322,7 +312,7 @@ def worker(  # noqa: C901 - one step for each option
         os.umask(umask if isinstance(umask, int) else int(str(umask), 8))
     if (disable_prefetch := kwargs.pop("disable_prefetch", None)) is not None:
         app.conf.worker_disable_prefetch = disable_prefetch
-    grace, port = kwargs.pop("grace"), kwargs.pop("health_port")
+    grace, port, kept_lines = kwargs.pop("grace"), kwargs.pop("health_port"), kwargs.pop("keep_log_lines")
     purge = kwargs.pop("purge")
     options = {
         **kwargs, "hostname": hostname, "pool": pool, "loglevel": loglevel, "logfile": _logfile(logfile, hostname),
@@ -346,8 +336,9 @@ def worker(  # noqa: C901 - one step for each option
     if purge and not Inheritance.is_there():  # what SIGHUP and pool_restart start anew goes on with the tasks that wait
         configured.purge_messages()
     plan = launch.plan_of(
-        configured, ctx.meta.get(TARGET), options, grace_seconds=grace, ports=[] if port is None else [port]
-    )
+        configured, ctx.meta.get(TARGET), options, grace_seconds=grace, ports=[] if port is None else [port],
+        kept_lines=kept_lines,
+    )  # fmt: skip
     if plan.pidfile:
         create_pidlock(plan.pidfile)
     launch.execute(plan, executable)

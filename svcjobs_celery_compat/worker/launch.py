@@ -52,6 +52,7 @@ class Plan:
         lease_seconds: how long a message stays with a dead worker.
         grace_seconds: how long tasks may run on after a stop.
         ports: where probes and Prometheus ask.
+        kept_lines: log lines of each task that are kept.
         pidfile: keeps the supervisor's pid.
         log_format: of the supervisor's own lines.
         loglevel: of the log.
@@ -77,6 +78,7 @@ class Plan:
     lease_seconds: float
     grace_seconds: float
     ports: list[int] = field(default_factory=list)
+    kept_lines: int = 0
     pidfile: str | None = None
     log_format: str = ""
     loglevel: int = 20

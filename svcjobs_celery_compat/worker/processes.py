@@ -23,6 +23,7 @@ from svcjobs.child import ChildPlan, leave_in_time, run_child
 from svcjobs.cli.lives import WorkerPlan, keep, told
 from svcjobs.cli.queues import Place
 from svcjobs.easy import open_client
+from svcjobs.job_log import JournalHandler
 from svcjobs.journal import Journal
 from svcjobs.journal_store import JournalStore
 from svcjobs.limits import Limits
@@ -109,6 +110,8 @@ def _work(plan: Plan, places: memoryview, number: int, pipes: ChildPipes) -> int
     from svcjobs_celery_compat.worker.station import Station
 
     worker = app.Worker(**{**plan.options, "quiet": True, "beat": False})
+    if plan.kept_lines:
+        _keep_lines()
     broker_of: list[Any] = []
 
     def load() -> Any:
@@ -128,8 +131,16 @@ def _work(plan: Plan, places: memoryview, number: int, pipes: ChildPipes) -> int
         open_queues,
         ChildPlan(plan.pool, plan.concurrency, plan.grace_seconds, _limits(plan), recycling, bool(plan.ports)),
         pipes,
-        lambda: Journal(JournalStore(open_client(plan.url))),
+        lambda: Journal(JournalStore(open_client(plan.url)), lines=plan.kept_lines),
     )
+
+
+def _keep_lines() -> None:
+    """Keep with each task what is logged inside of it; the log is set up by now."""
+    handler, tasks = JournalHandler(), logging.getLogger("celery.task")
+    logging.getLogger().addHandler(handler)
+    if not tasks.propagate:
+        tasks.addHandler(handler)
 
 
 def _answer(plan: Plan, places: memoryview, pipes: ChildPipes) -> int:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import time
 from pathlib import Path
 from typing import Any
 
-from svcjobs import Postponed, idempotent
+from svcjobs import Postponed, current_job, idempotent
 from svcjobs.db.redis_inbox import RedisInboxStore
 from svcjobs.easy import open_client
 from svcjobs_celery_compat import Celery, Task, bootsteps
 from svcjobs_celery_compat.app import trace
 from svcjobs_celery_compat.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from svcjobs_celery_compat.signals import worker_process_init, worker_ready
+from svcjobs_celery_compat.utils.log import get_task_logger
 from svcjobs_celery_compat.worker.request import Request
 
 URL = os.environ.get("FACADE_URL", "redis://127.0.0.1:1/0")
@@ -98,6 +100,15 @@ def charge(order: str, seconds: float) -> str:
     note(f"charging {order}", os.getpid())
     time.sleep(seconds)
     return f"charged {order}"
+
+
+@app.task
+def tells() -> None:
+    get_task_logger(__name__).warning("by the task's logger")
+    logging.getLogger("shop").warning("by another")
+    print("printed")
+    current_job().progress(1, 4, "a quarter")
+    time.sleep(3)  # what a quick job says isn't kept
 
 
 @app.task
