@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -13,6 +14,9 @@ from svcjobs.job import Job
 from svcjobs.settlement import Bury, Outcome, Release, Settlement
 
 logger = logging.getLogger(__name__)
+
+WITHOUT_A_WORD = "a consumer rejected the message"
+WHY_CHARACTERS = 300
 
 
 class QoS(virtual.QoS):
@@ -48,7 +52,7 @@ class QoS(virtual.QoS):
         if job and requeue:
             self._settle(Release(job, charged=True))
         elif job and self.channel.options.dead_letter_rejected:
-            self._settle(Bury(job, "rejected", "a consumer rejected the message"))
+            self._settle(Bury(job, "rejected", _why()))
         elif job:
             self.channel.acks.send_or_keep(job)
         super().ack(delivery_tag)
@@ -83,6 +87,13 @@ class QoS(virtual.QoS):
         self.channel.keeper.drop([job])
         if outcome is Outcome.STALE:
             logger.warning("message %s of queue %s was settled too late: its lease was lost", job.id, job.queue)
+
+
+def _why() -> str:
+    """What the dead job is to say. Celery rejects while it handles the error, of a name that it doesn't know for one."""
+    error = sys.exception()
+    text = f"a consumer rejected the message: {type(error).__name__}: {error}" if error else WITHOUT_A_WORD
+    return text if len(text) <= WHY_CHARACTERS else text[: WHY_CHARACTERS - 1] + "…"
 
 
 def give_back(queues: Any, keeper: Any, jobs: list[Job]) -> None:

@@ -142,6 +142,8 @@ def test_what_a_task_rejects_is_dead_with_its_reason(
     on(kind, producer.tasks["proj.reject"]).delay()
     job = eventually(lambda: newest(queues[kind], before), SECONDS)
     assert (job.name, job.reason) == ("proj.reject", "rejected")
+    # Celery's pool process keeps the text of a Reject to itself
+    assert ("not mine" if kind == "svcjobs" else "a consumer rejected the message") in (job.last_error or "")
 
 
 def test_what_celery_doesnt_know_is_dead_with_its_reason(producer: Any, queues: dict[str, RedisJobQueue]) -> None:
@@ -149,6 +151,7 @@ def test_what_celery_doesnt_know_is_dead_with_its_reason(producer: Any, queues: 
     producer.send_task("proj.more", queue="only_celery")
     job = eventually(lambda: newest(queues["celery"], before), SECONDS)
     assert (job.name, job.reason) == ("proj.more", "rejected")
+    assert job.last_error == "a consumer rejected the message: KeyError: 'proj.more'"
 
 
 def test_status_tells_what_ran_where_and_warns_of_what_one_side_knows(fleet: Fleet, workers: dict[str, Worker]) -> None:
