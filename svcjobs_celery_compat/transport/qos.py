@@ -90,7 +90,7 @@ class QoS(virtual.QoS):
 
 
 def _why() -> str:
-    """What the dead job is to say. Celery rejects while it handles the error, of a name that it doesn't know for one."""
+    """What the dead job is to say. Celery rejects while it handles the error, such as that of an unknown name."""
     error = sys.exception()
     text = f"a consumer rejected the message: {type(error).__name__}: {error}" if error else WITHOUT_A_WORD
     return text if len(text) <= WHY_CHARACTERS else text[: WHY_CHARACTERS - 1] + "…"
