@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,6 +14,9 @@ import kombu
 import pytest
 
 from svcjobs.redis_queue import RedisJobQueue
+from svcjobs_celery_compat.bridge import amqp_broker
+from svcjobs_celery_compat.bridge.amqp_broker import AmqpBroker
+from svcjobs_celery_compat.bridge.broker import BrokerUnavailable
 from svcjobs_celery_compat.transport.wire import decode
 from tests.compat.bridge.brokers import OldBroker
 from tests.compat.bridge.cable import Cable
@@ -22,6 +27,7 @@ from tests.eventually import eventually
 from tests.servers import RedisServer, free_port
 
 MESSAGES = 200
+only_rabbitmq = pytest.mark.parametrize("old", ["rabbitmq"], indirect=True)
 only_redis = pytest.mark.parametrize("old", ["redis"], indirect=True)
 
 
@@ -61,6 +67,46 @@ def test_a_broker_that_goes_away_on_the_way_back_is_waited_for(
     cable.cut()
     cable.mend()
     assert drained(bridge)["queues"][0]["moved"] == MESSAGES
+
+
+@only_rabbitmq
+def test_a_server_of_svcjobs_that_goes_away_loses_nothing(
+    old: OldBroker, moved: RedisJobQueue, start_bridge: StartBridge, own_server: RedisServer
+) -> None:
+    ids = send(old, MESSAGES)
+    bridge = start_bridge("--json")
+    eventually(lambda: moved.stats().ready >= MESSAGES // 8, timeout=30)
+    own_server.kill()
+    ids |= send(old, MESSAGES)
+    time.sleep(4)  # longer than a call is tried
+    own_server.start()
+    with Runs(moved) as runs:
+        eventually(lambda: set(runs.ids) == ids, timeout=40)
+    assert set(runs.ids.values()) == {1}
+    bridge.send_signal(signal.SIGTERM)
+    assert drained(bridge)["reconnects"]["svcjobs"] >= 1
+
+
+@only_rabbitmq
+@pytest.mark.parametrize("beats", [True, False])
+def test_a_connection_without_heartbeats_is_closed_and_one_with_them_is_kept(
+    old: OldBroker, monkeypatch: pytest.MonkeyPatch, beats: bool
+) -> None:
+    monkeypatch.setattr(amqp_broker, "HEARTBEAT_SECONDS", 2)
+    with closing(AmqpBroker(old.url, [old.queue])) as broker:
+        send(old, 1)
+        broker.connect()
+        assert len(eventually(lambda: broker.take(1, 0.1))) == 1
+        until = time.monotonic() + 10  # RabbitMQ closes after two that it misses
+        while time.monotonic() < until:
+            if beats:
+                broker.keep_alive()
+            time.sleep(0.1)
+        if beats:
+            assert broker.waiting() == {old.queue: 0}
+        else:
+            with pytest.raises(BrokerUnavailable):
+                broker.waiting()
 
 
 @only_redis
