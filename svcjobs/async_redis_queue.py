@@ -98,6 +98,8 @@ class AsyncRedisJobQueue:
 
     async def reserve_next(self) -> Job | None:
         jobs = await self.reserve_many(1)
+        if jobs[1:]:  # those of an earlier call for more, whose answer was lost
+            await self.settle_many([Release(job, suspect=job.suspect) for job in jobs[1:]])
         return jobs[0] if jobs else None
 
     async def reserve_many(self, limit: int, *, verdicts: bool = False, lowest_first: bool = False) -> list[Job]:

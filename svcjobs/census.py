@@ -49,13 +49,19 @@ class Census:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The children that fetch jobs, told by the keeper whenever that changes."""
+    """What the children do, told by the keeper whenever that changes.
+
+    Args:
+        pids: those that fetch jobs.
+        leaving: those that have free slots and fetch no more: each ends when what it has is done.
+    """
 
     pids: Sequence[int]
+    leaving: Sequence[int] = ()
 
     def encode(self) -> bytes:
         """The datagram."""
-        return json.dumps(list(self.pids)).encode()
+        return json.dumps([list(self.pids), list(self.leaving)]).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ class Size:
 def told_to_supervisor(datagram: bytes) -> Ready | Size:
     """The message that one of the two has encoded."""
     message = json.loads(datagram)
-    return Size(message) if isinstance(message, int) else Ready([int(pid) for pid in message])
+    return Size(message) if isinstance(message, int) else Ready(*([int(pid) for pid in pids] for pids in message))
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,6 +169,7 @@ class Consumer:
             self._pool.loop_at,
             dict(self._totals),
             [name for name, source in self._sources.items() if not source.is_closed],
+            idle=self.retired and not self.stopping and self._slots.busy < self._slots.concurrency,
         )
 
     def _look(self) -> None:

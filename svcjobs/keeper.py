@@ -106,7 +106,7 @@ class Keeper:
         self._orphaned_at: float | None = None
         self._wards: dict[int, Ward] = {}
         self._estates: list[Estate] = []
-        self._fetching: frozenset[int] = frozenset()
+        self._ready = Ready([])
         self._extend_at = 0.0
         self._look_at = 0.0
         self._turned_at = 0.0
@@ -244,9 +244,10 @@ class Keeper:
                     os.kill(ward.pid, number)
 
     def _tell_ready(self) -> None:
-        fetching = frozenset(ward.pid for ward in self._wards.values() if ward.reported_at and ward.report.fetching)
-        if fetching != self._fetching and send(self._pipes.supervisor, Ready(sorted(fetching))):
-            self._fetching = fetching
+        reports = [ward.report for ward in self._wards.values() if ward.reported_at]
+        ready = Ready([one.pid for one in reports if one.fetching], [one.pid for one in reports if one.idle])
+        if ready != self._ready and send(self._pipes.supervisor, ready):
+            self._ready = ready
 
     # queues
 

@@ -170,9 +170,14 @@ class InMemoryJobQueue:
             self._check_follows(settlements)
             now = self._clock()
             front: list[Record] = []
-            outcomes = [self._settle(settlement, now, front) for settlement in settlements]
+            outcomes = [settle(self._store, settlement, now, front) for settlement in settlements]
             for record in reversed(front):
                 self._store.make_ready(record, first=True)
+            # all jobs first, then all effects: one of them may store a job anew that is done here
+            for settlement, outcome in zip(settlements, outcomes, strict=True):
+                if outcome is not Outcome.STALE and not isinstance(settlement, Release):
+                    for effect in settlement.effects:
+                        self._carry_out(effect, now)
             for settlement in settlements:
                 if self._leased.get(settlement.job.id) is settlement.job:
                     del self._leased[settlement.job.id]
@@ -361,13 +366,6 @@ class InMemoryJobQueue:
         (outcome,) = self.settle_many([settlement])
         if outcome is Outcome.STALE:
             raise LeaseLost(settlement.job.id)
-        return outcome
-
-    def _settle(self, settlement: Settlement, now: float, front: list[Record]) -> Outcome:
-        outcome = settle(self._store, settlement, now, front)
-        if outcome is not Outcome.STALE and not isinstance(settlement, Release):
-            for effect in settlement.effects:
-                self._carry_out(effect, now)
         return outcome
 
     def _carry_out(self, effect: Effect, now: float) -> None:

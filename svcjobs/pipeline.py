@@ -104,12 +104,14 @@ class Pipeline:
     # fetch
 
     async def _fetch(self) -> None:
+        asked_at: float | None = None
         while not self._stopping.is_set():
             free = self._free_slots()
             if not free:
                 await self._change()
                 continue
-            asked_at = time.monotonic()
+            # the answer may be that to an earlier call, which nobody has heard
+            asked_at = asked_at or time.monotonic()
             try:
                 jobs = await self._awaited.reserve_many(free)
                 self._outage.is_over()
@@ -117,6 +119,7 @@ class Pipeline:
                     free = 0
                 self._begin(jobs[:free])
                 self._refuse(jobs[free:])
+                asked_at = None
                 if jobs:
                     self._wait_seconds = self._first_wait_seconds
                 else:

@@ -58,6 +58,12 @@ class Place:
     young_deaths: int = 0
     fill_at: float = 0.0
 
+    def let_go(self, now: float) -> None:
+        """The member fetches no more, and ends by itself: another is to be started here now."""
+        if self.member is not None:
+            self.fill_at = max(now, self.member.born_at + SHORTEST_LIFE_SECONDS)
+        self.member, self.successor = self.successor, None
+
     def lost(self, pid: int, code: int, now: float) -> Member | None:
         """Take the dead child out, and return it; None when it wasn't here.
 

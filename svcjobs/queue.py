@@ -70,7 +70,9 @@ class JobQueue(Protocol):
     def enqueue_many(self, jobs: Sequence[NewJob]) -> list[Job]:
         """Store many jobs, in order; answers and errors as :meth:`enqueue`.
 
-        All are checked before the first is stored. Batches of the backend's batch size are atomic.
+        Arguments and payloads of all are checked before the first is stored. Batches of the backend's batch size (500
+        on Redis) are atomic: what a later one raises leaves the earlier ones stored, so give each job a ``job_id`` to
+        be able to call again.
         """
         ...
 
@@ -84,6 +86,9 @@ class JobQueue(Protocol):
 
     def reserve_many(self, limit: int, *, verdicts: bool = False, lowest_first: bool = False) -> list[Job]:
         """Take up to ``limit`` jobs, as :meth:`reserve_next`.
+
+        After a call that has raised, the next one gets the jobs that were leased by that one, if any: as many as that
+        asked for.
 
         With ``verdicts`` a job that is past its limit or unreadable isn't buried but returned, leased, with
         ``Job.verdict`` set, for the caller to bury with effects of its own. ``lowest_first`` reverses the

@@ -29,7 +29,9 @@ class Recycling:
     _looked_at: float = 0.0
 
     def due(self, jobs: int) -> str | None:
-        """Why the child is to end now, after ``jobs`` jobs; None to go on."""
+        """Why the child is to end now, after ``jobs`` jobs; None to go on. Each child does one at least."""
+        if not jobs:
+            return None  # a limit that it exceeds when it is born would let no job run, in any child
         now = time.monotonic()
         if self.max_jobs is not None and jobs >= self.max_jobs:
             return f"{jobs} jobs"

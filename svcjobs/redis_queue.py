@@ -133,6 +133,8 @@ class RedisJobQueue:
 
     def reserve_next(self) -> Job | None:
         jobs = self.reserve_many(1)
+        if jobs[1:]:  # those of an earlier call for more, whose answer was lost
+            self.settle_many([Release(job, suspect=job.suspect) for job in jobs[1:]])
         return jobs[0] if jobs else None
 
     def reserve_many(self, limit: int, *, verdicts: bool = False, lowest_first: bool = False) -> list[Job]:

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from svcjobs.errors import ConfigurationError, JobTimeoutError, SchemaMismatch, UnknownJobError
 from svcjobs.job import Job, encode_payload
 from svcjobs.result import JobResult
+from svcjobs.settlement import Bury, Fail
 from svcjobs.threads import Threads
 
 if TYPE_CHECKING:
@@ -157,7 +158,11 @@ class JobRegistry:
         """Run the job for a worker: as :meth:`dispatch`, but the worker limits, counts and times it."""
         call = self.bind(job)
         returned = await self._threads.run(call, like=call.func)
-        return returned if isinstance(returned, JobResult) else JobResult(True, f"Job {job.name} completed")
+        if isinstance(returned, JobResult):
+            return returned
+        if isinstance(returned, Fail | Bury):  # a settlement of its own: who dispatches by hand has to know
+            return JobResult(False, returned.error)
+        return JobResult(True, f"Job {job.name} completed")
 
     def bind(self, job: Job) -> functools.partial[object]:
         """The call of the job's handler, see :func:`svcjobs.application.bind`; its payload is validated here.

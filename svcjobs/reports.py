@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 MOST_JOBS = 1000
 """A child holds no more jobs at once, so that its report fits into one datagram."""
+SHOWN_CHARACTERS = 100
 
 
 class HeldJob(NamedTuple):
@@ -48,7 +49,8 @@ class HeldJob(NamedTuple):
     def of(cls, job: Job) -> HeldJob:
         """A reserved job that waits in the child, which got it now."""
         lease, now = job.lease or "", time.monotonic()
-        return cls(job.queue, job.id, lease, job.name, job.attempts, None, job.suspect, job.verdict, now)
+        name = job.name[:SHOWN_CHARACTERS]  # it is shown, and needs no more
+        return cls(job.queue, job.id, lease, name, job.attempts, None, job.suspect, job.verdict, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Report:
         totals: jobs it ran, by outcome.
         queues: prefixes of the queues it takes jobs from.
         schedules: names of the schedules that it serves.
+        idle: whether it has free slots and fetches no more, since another child is to take its place.
     """
 
     pid: int
@@ -72,11 +75,12 @@ class Report:
     totals: dict[str, int] = field(default_factory=dict)
     queues: Sequence[str] = ()
     schedules: Sequence[str] = ()
+    idle: bool = False
 
     def encode(self) -> bytes:
         """The datagram."""
         lists = map(list, (self.queues, self.schedules))
-        state = [self.pid, list(self.jobs), self.fetching, self.loop_at, self.totals, *lists]
+        state = [self.pid, list(self.jobs), self.fetching, self.loop_at, self.totals, *lists, self.idle]
         return json.dumps(state).encode()
 
     @classmethod

@@ -59,6 +59,7 @@ class Source:
         self._watching = False
         self._ended = threading.Event()
         self._passed_on = False
+        self._asked_at: float | None = None
         self._watch: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     @property
@@ -90,12 +91,14 @@ class Source:
     def fetch(self, limit: int, *, lowest_first: bool) -> list[Job]:
         """Leased jobs, with verdicts; about ``limit`` at most."""
         limit = min(limit, FETCH_BATCH)
-        asked_at = time.monotonic()
+        # the answer may be that to an earlier call, which nobody has heard
+        self._asked_at = self._asked_at or time.monotonic()
         try:
             jobs = self._queue.reserve_many(limit, verdicts=True, lowest_first=lowest_first)
         except Exception as error:  # noqa: BLE001 - a worker never exits because of its queue (promise P10)
             self._away(error)
             return []
+        asked_at, self._asked_at = self._asked_at, None
         self._outage.is_over()
         self._passed_on = False
         if len(jobs) < limit:

@@ -190,14 +190,10 @@ class Supervisor:
             if place.successor:  # it wasn't seen to fetch yet, and the new program starts its own
                 self._retire(place.successor)
                 place.successor = None
-        inheritance = Inheritance(
-            self._pipes.bequeathed(),
-            self._keeper,
-            [(child.pid, child.slot) for place in self._places if (child := place.member)],
-            [(child.pid, child.slot, child.kill_at < float("inf")) for child in self._retiring.values()],
-        )
+        members = [(child.pid, child.slot) for place in self._places if (child := place.member)]
+        retiring = [(child.pid, child.slot, child.kill_at < float("inf")) for child in self._retiring.values()]
         try:
-            inheritance.leave()
+            Inheritance(self._pipes.bequeathed(), self._keeper, members, retiring).leave()
         except OSError as error:
             logger.error("The program can't be executed anew, and this one goes on: %s", error)
 
@@ -363,9 +359,9 @@ class Supervisor:
                     self._resize(message.children)
                     continue
                 for place in self._places:
-                    self._note_ready(place, set(message.pids))
+                    self._note_ready(place, message.pids, message.leaving)
 
-    def _note_ready(self, place: Place, ready: set[int]) -> None:
+    def _note_ready(self, place: Place, ready: Sequence[int], leaving: Sequence[int]) -> None:
         for child in (place.member, place.successor):
             if child and child.pid in ready:
                 child.fetched = self._established = True
@@ -375,6 +371,10 @@ class Supervisor:
         if place.successor and place.successor.fetched and place.member:
             self._retire(place.member)
             place.member, place.successor = place.successor, None
+        # one that is being recycled may run its last jobs for long, beside free slots
+        if place.member and place.member.pid in leaving and not self._stopping:
+            self._retiring[place.member.pid] = place.member
+            place.let_go(time.monotonic())
 
     # time
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable
-from typing import Any
 
 from svcjobs.application import Handler
 from svcjobs.awaited_queue import AnyQueue, AwaitedQueue
-from svcjobs.errors import LeaseLost, QueueUnavailable
+from svcjobs.errors import QueueUnavailable
 from svcjobs.execution import Execution, configured_timeout_seconds, execute, is_cancelled
 from svcjobs.job import Job
 from svcjobs.leases import Leases
-from svcjobs.settlement import Ack, Bury, Fail, Release, Settlement
+from svcjobs.settlement import Outcome, Release, Settlement
 from svcjobs.threads import Threads
 
 logger = logging.getLogger(__name__)
@@ -44,18 +42,22 @@ async def process_one(queue: AnyQueue, handler: Handler) -> bool:
     running = asyncio.create_task(execute(job, handler, threads, _get_job_timeout_seconds()))
     keeping = asyncio.create_task(_keep_lease(queue, job, threads, running))
     try:
-        execution = await running
-    except asyncio.CancelledError:
-        await _settle(
-            queue, Release(job)
-        )  # refused, and counted, when it was the lost lease that cancelled the handler
-        if is_cancelled():
+        try:
+            settlement: Settlement = (await running).settlement
+        except asyncio.CancelledError:
+            # refused, and counted, when it was the lost lease that cancelled the handler
+            settlement = Release(job)
+        settling = asyncio.ensure_future(_settle(queue, settlement))
+        try:
+            await asyncio.shield(settling)
+        except asyncio.CancelledError:
+            await settling  # it has ended, and isn't to run again
             raise
-        return True
+        if is_cancelled():
+            raise asyncio.CancelledError
     finally:
         keeping.cancel()
         threads.close()
-    await _settle(queue, execution.settlement)
     return True
 
 
@@ -84,36 +86,22 @@ async def _keep_lease(queue: AnyQueue, job: Job, threads: Threads, running: asyn
 
 
 async def _settle(queue: AnyQueue, settlement: Settlement) -> None:
-    try:
-        await _settle_again(queue, settlement)
-    except LeaseLost as error:
-        logger.warning("Job %s (%s) wasn't settled: %s", settlement.job.id, settlement.job.name, error)
+    (outcome,) = await _outcomes(queue, settlement)
+    if outcome is Outcome.STALE:
+        job = settlement.job
+        logger.warning("The lease of job %s (%s) is lost: its outcome doesn't count", job.id, job.name)
 
 
-async def _settle_again(queue: AnyQueue, settlement: Settlement) -> None:
+async def _outcomes(queue: AnyQueue, settlement: Settlement) -> list[Outcome]:
     for pause in SETTLE_AGAIN_AFTER_SECONDS:
         try:
-            return await _await(_verb(queue, settlement))
+            return await _settled(queue, settlement)
         except QueueUnavailable as error:
             logger.info("Job %s isn't settled yet: %s", settlement.job.id, error)
             await asyncio.sleep(pause)
-    return await _await(_verb(queue, settlement))
+    return await _settled(queue, settlement)
 
 
-def _verb(queue: AnyQueue, settlement: Settlement) -> Callable[[], Any]:
-    job = settlement.job
-    match settlement:
-        case Ack():
-            return lambda: queue.ack(job)
-        case Fail(error=error, traceback=text, delay_seconds=delay):
-            return lambda: queue.fail(job, error=error, traceback=text, delay_seconds=delay)
-        case Bury(reason=reason, error=error, traceback=text):
-            return lambda: queue.bury(job, reason=reason, error=error, traceback=text)
-        case Release(delay_seconds=seconds, charged=charged, suspect=suspect):
-            return lambda: queue.release(job, delay_seconds=seconds, charged=charged, suspect=suspect)
-
-
-async def _await(verb: Callable[[], Any]) -> None:
-    result = verb()
-    if inspect.isawaitable(result):
-        await result
+async def _settled(queue: AnyQueue, settlement: Settlement) -> list[Outcome]:
+    outcomes = queue.settle_many([settlement])
+    return await outcomes if inspect.isawaitable(outcomes) else outcomes

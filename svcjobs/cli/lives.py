@@ -7,7 +7,6 @@ import functools
 import logging
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -158,18 +157,25 @@ def _schedule(plan: WorkerPlan, pipes: ChildPipes) -> int:
             raise ConfigurationError("nothing to do: no application (-A), and no entry of the schedule can be used")
         for task in tasks:
             logger.info("schedule %s: %s, next at %s", task.name, task.schedule, task.next_run_at.isoformat())
-        threading.Thread(target=_report, args=[pipes, [task.name for task in tasks]], daemon=True).start()
         # Ctrl-C is the supervisor's to pass on
         serving = Serving(application, [], backend.scheduler, plan.grace_seconds, (signal.SIGTERM,), ONE_STOP_SECONDS)
-        asyncio.run(serving.run())
+        asyncio.run(_serve(serving, pipes, [task.name for task in tasks]))
     return Exit.OK
 
 
-def _report(pipes: ChildPipes, schedules: Sequence[str]) -> None:
-    """Tell the keeper that this process, which holds no job, lives."""
+async def _serve(serving: Serving, pipes: ChildPipes, schedules: Sequence[str]) -> None:
+    reporting = asyncio.create_task(_report(pipes, schedules))
+    try:
+        await serving.run()
+    finally:
+        reporting.cancel()
+
+
+async def _report(pipes: ChildPipes, schedules: Sequence[str]) -> None:
+    """Tell the keeper that this process, which holds no job, lives: as long as its event loop turns."""
     while True:
         send(pipes.reports, Report(os.getpid(), schedules=schedules))
-        time.sleep(REPORT_SECONDS)
+        await asyncio.sleep(REPORT_SECONDS)
 
 
 def keep(plan: WorkerPlan, started_at: datetime, pipes: KeeperPipes) -> int:

@@ -169,7 +169,7 @@ class SummedMetrics(Collector):
     def bury(self, living: Container[int]) -> None:
         """Keep the sums of the dead only, not each one's part."""
         with self._lock:
-            for pid in [pid for pid in self._tallies if pid != _DEAD and pid not in living]:
+            for pid in [pid for pid in self._tallies if pid not in living and pid not in (_DEAD, os.getpid())]:
                 ashes = self._tallies.setdefault(_DEAD, {})
                 for metric, samples in self._tallies.pop(pid).items():
                     _add_up(ashes.setdefault(metric, {}), samples)

@@ -327,12 +327,12 @@ def worker(  # noqa: C901 - one step for each option
         logger.critical("%s", refusal)
         ctx.obj.error(refusal)
         ctx.exit(EX_FAILURE)
+    if Rehearsal.is_this():
+        ctx.exit(EX_OK)
     if app.connection_for_read().transport.driver_type == "memory":
         # no other process could see its messages
         configured.start()
         ctx.exit(configured.exitcode or EX_OK)
-    if Rehearsal.is_this():
-        ctx.exit(EX_OK)
     if purge and not Inheritance.is_there():  # what SIGHUP and pool_restart start anew goes on with the tasks that wait
         configured.purge_messages()
     plan = launch.plan_of(

@@ -2,135 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import redis
 
 from svcjobs.census import IMPATIENT_AFTER_SECONDS
 from svcjobs.redis_queue import RedisJobQueue
 from tests.eventually import eventually
+from tests.integration.shop_fixtures import Start, queue, start
 from tests.servers import RedisServer, free_port
-from tests.unit.test_settings import VARIABLES
 
-SHOP = """
-import asyncio, os, pathlib
-from svcjobs.registry import JobRegistry
-
-registry = JobRegistry(metric_prefix="shop")
-
-def note(text):
-    with open("notes", "a") as notes:
-        notes.write(text + "\\n")
-
-@registry.handler("greet")
-def greet(job):
-    note(f"greet {job.id}")
-
-@registry.handler("slow")
-async def slow(job):
-    note(f"slow {job.id} begins")
-    await asyncio.sleep(job.payload["seconds"])
-    note(f"slow {job.id} ends")
-
-@registry.handler("held")
-async def held(job):
-    note(f"held {job.id} begins")
-    while not pathlib.Path("go").exists():
-        await asyncio.sleep(0.05)
-    note(f"held {job.id} ends")
-
-@registry.handler("bad")
-def bad(job):
-    raise RuntimeError("no way")
-
-@registry.on_startup
-def begin(): note("startup")
-
-@registry.on_shutdown
-def end(): note("shutdown")
-
-def tick():
-    note("tick")
-"""
-
-Start = Callable[..., "Process"]
-
-
-class Process:
-    """A running ``svcjobs`` command."""
-
-    def __init__(self, folder: Path, arguments: tuple[str, ...], environment: dict[str, str]) -> None:
-        self._notes = folder / "notes"
-        self._log = folder / f"log{len(list(folder.iterdir()))}"
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "svcjobs", *arguments],
-                cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text()
-
-    @property
-    def notes(self) -> list[str]:
-        return self._notes.read_text().splitlines() if self._notes.exists() else []
-
-    def says(self, text: str, timeout: float = 45) -> None:
-        eventually(lambda: text in self.log, timeout, f"{text!r} in {self.log!r}")
-
-    def noted(self, line: str, times: int = 1, timeout: float = 45) -> None:
-        eventually(lambda: self.notes.count(line) >= times, timeout, f"{line!r} in {self.notes}; {self._log}")
-
-    def signal(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    def kill_all(self) -> None:
-        """Kill it with its children and its keeper, the supervisor first."""
-        processes = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children()]
-        for process in processes:
-            process.kill()
-        self.process.wait()
-
-    def ends(self, timeout: float = 15) -> int:
-        return self.process.wait(timeout)
-
-
-@pytest.fixture
-def start(tmp_path: Path, prefix: str) -> Iterator[Start]:
-    (tmp_path / "shop.py").write_text(SHOP)
-    started: list[Process] = []
-
-    def start(url: str, *arguments: str, **environment: str) -> Process:
-        kept = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-        process = Process(
-            tmp_path, arguments, kept | {"JOBS_DRIVER": "redis", "REDIS_URL": url, "JOBS_PREFIX": prefix} | environment
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        if process.process.poll() is None:
-            process.kill_all()
-
-
-@pytest.fixture
-def queue(redis_client: redis.Redis, prefix: str) -> Iterator[RedisJobQueue]:
-    with closing(RedisJobQueue(redis_client, prefix=prefix)) as queue:
-        yield queue
+__all__ = ["queue", "start"]  # fixtures
 
 
 def test_a_worker_runs_jobs_of_its_queues_and_stops_on_sigterm(
@@ -220,62 +109,6 @@ def test_a_worker_waits_for_its_server_and_outlives_its_restart(start: Start, ow
     assert done.ends() == 0
     worker.noted("greet 1")
     assert worker.process.poll() is None
-
-
-@contextmanager
-def read_only(server: RedisServer) -> Iterator[None]:
-    client = server.client()
-    client.replicaof("127.0.0.1", "1")
-    yield
-    client.execute_command("REPLICAOF", "NO", "ONE")
-
-
-@contextmanager
-def out_of_memory(server: RedisServer) -> Iterator[None]:
-    client = server.client()
-    client.config_set("maxmemory", "1mb")
-    yield
-    client.config_set("maxmemory", "0")
-
-
-@contextmanager
-def loading(server: RedisServer) -> Iterator[None]:
-    client = server.client()
-    client.eval("for i = 1, 500000 do redis.call('SET', i, i) end", 0)
-    server.kill()
-    yield
-    server.start()
-
-
-@contextmanager
-def no_script(server: RedisServer) -> Iterator[None]:
-    server.client().script_flush()
-    yield
-    server.client().script_flush()
-
-
-@pytest.mark.promise("P10")
-@pytest.mark.parametrize("trouble", [read_only, out_of_memory, loading, no_script])
-def test_p10_a_worker_resumes_by_itself_after_its_server_was_in_trouble(
-    start: Start, own_server: RedisServer, tmp_path: Path, prefix: str, trouble: Any
-) -> None:
-    worker = start(own_server.url, "worker", "-A", "shop")
-    worker.says("ready")
-    with closing(RedisJobQueue(own_server.client(), prefix=prefix, timeout_seconds=10)) as queue:
-        queue.enqueue("held", job_id="a")
-        worker.noted("held a begins")
-        with trouble(own_server):
-            (tmp_path / "go").touch()
-            worker.noted("held a ends")
-            time.sleep(2)
-        queue.enqueue("greet", job_id="b")
-        worker.noted("greet b")
-        eventually(lambda: queue.stats().totals["acked"] == 2)
-        totals = queue.stats().totals
-    assert (totals["reclaimed"], totals["stale"], totals["retried"]) == (0, 0, 0)
-    assert worker.notes.count("held a begins") == 1
-    worker.signal(signal.SIGTERM)
-    assert worker.ends() == 0
 
 
 def test_passwords_are_not_logged(start: Start) -> None:

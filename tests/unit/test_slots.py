@@ -98,10 +98,12 @@ def test_a_deadline_acts_unless_it_is_removed() -> None:
         ({}, 10**9, None),
         ({"max_jobs": 10}, 9, None),
         ({"max_jobs": 10}, 10, "10 jobs"),
-        ({"max_memory_kib": 1}, 0, "KiB of memory"),
-        ({"max_memory_kib": 10**9}, 0, None),
-        ({"max_age_seconds": 0}, 0, "0 s of age"),
-        ({"max_age_seconds": 100}, 0, None),
+        ({"max_memory_kib": 1}, 0, None),
+        ({"max_memory_kib": 1}, 1, "KiB of memory"),
+        ({"max_memory_kib": 10**9}, 1, None),
+        ({"max_age_seconds": 0}, 0, None),
+        ({"max_age_seconds": 0}, 1, "0 s of age"),
+        ({"max_age_seconds": 100}, 1, None),
     ],
 )
 def test_a_child_is_due_for_recycling(limits: dict[str, Any], jobs: int, why: str | None) -> None:

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from unittest.mock import patch
 
@@ -23,7 +23,7 @@ from svcjobs.job import Job
 from svcjobs.memory_queue import InMemoryJobQueue
 from svcjobs.redis_queue import AsyncRedisJobQueue
 from svcjobs.registry import JobRegistry, JobResult
-from svcjobs.settlement import Ack, Bury, Fail
+from svcjobs.settlement import Ack, Bury, Fail, Outcome, Settlement
 from svcjobs.threads import Threads
 from svcjobs.worker import process_one
 
@@ -353,11 +353,11 @@ class Away(InMemoryJobQueue):
         super().__init__()
         self.left = times
 
-    def ack(self, job: Job | str, **options: Any) -> None:
-        if self.left:
+    def settle_many(self, settlements: Sequence[Settlement]) -> list[Outcome]:
+        if settlements and self.left:
             self.left -= 1
             raise QueueUnavailable("gone fishing")
-        super().ack(job, **options)
+        return super().settle_many(settlements)
 
 
 async def test_a_settlement_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
