@@ -101,6 +101,16 @@ def test_p6_a_following_job_that_is_there_already_isnt_stored_twice(queue: JobQu
     assert total(queue, "enqueued") == 3
 
 
+@pytest.mark.promise("P6")
+def test_p6_a_job_may_follow_under_the_id_of_another_that_the_batch_ends(queue: JobQueue) -> None:
+    queue.enqueue("x", {"n": 1}, job_id="first")
+    queue.enqueue("x", {"n": 1}, job_id="second")
+    first, second = queue.reserve_many(2)
+    again = Follow(NewJob("x", {"n": 2}, job_id="second"))
+    assert queue.settle_many([Ack(first, [again]), Ack(second)]) == [Outcome.ACKED, Outcome.ACKED]
+    assert take(queue).payload == {"n": 2}
+
+
 def test_p6_a_job_may_follow_itself_under_its_own_id(queue: JobQueue) -> None:
     queue.enqueue("x", {"n": 1}, job_id="mine", unique=Unique("k"))
     old = take(queue)

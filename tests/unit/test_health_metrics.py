@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from svcjobs.memory_queue import InMemoryJobQueue
 from svcjobs.metrics import Metrics, SummedMetrics
 from svcjobs.tally import Tally
 
@@ -17,6 +18,15 @@ def test_counts_of_the_dead_stay() -> None:
         sums.bury({pid})
     assert b'shop_processed_total{job_name="greet",status="success"} 3.0' in sums.text()
     assert b'shop_duration_seconds_bucket{job_name="greet",le="0.1"} 3.0' in sums.text()
+
+
+def test_what_this_process_counts_is_its_own_however_many_others_die() -> None:
+    sums, queue = SummedMetrics(), InMemoryJobQueue()
+    queue.reconnects = 3  # type: ignore[attr-defined]
+    sums.watch(queue)
+    for _ in range(3):
+        assert b'jobs_reconnects_total{queue="jobs"} 3.0' in sums.text()
+        sums.bury({1, 2})
 
 
 def test_many_names_go_in_several_messages() -> None:

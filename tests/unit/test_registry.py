@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import logging
 import threading
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -16,6 +18,7 @@ from svcjobs.application import Application, HandlerApplication, as_application
 from svcjobs.errors import ConfigurationError, SchemaMismatch
 from svcjobs.job import Job
 from svcjobs.registry import JobRegistry, JobResult, JobTimeoutError, UnknownJobError
+from svcjobs.settlement import Bury, Fail
 
 
 class SendEmail(BaseModel):
@@ -62,6 +65,14 @@ def test_a_second_handler_for_a_name_replaces_the_first_with_a_warning(caplog: p
 @pytest.mark.parametrize("details", [None, {}])
 def test_no_details_are_none(details: dict[str, Any] | None) -> None:
     assert JobResult(success=True, message="done", details=details).details is None
+
+
+@pytest.mark.parametrize("settlement", [Fail, functools.partial(Bury, reason="no use")])
+async def test_dispatch_tells_that_a_handler_has_failed_its_job(settlement: Callable[..., Any]) -> None:
+    registry = JobRegistry()
+    registry.register("send_email", lambda job: settlement(job, error="no such address"))
+    result = await registry.dispatch(job())
+    assert (result.success, result.message) == (False, "no such address")
 
 
 async def test_dispatch_returns_the_result_of_the_handler() -> None:

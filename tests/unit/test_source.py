@@ -201,3 +201,16 @@ def test_jobs_whose_answer_comes_late_are_given_back_unstarted() -> None:
     assert settled.outcomes == [("job0", Outcome.RELEASED), ("job1", Outcome.RELEASED)]
     settled.queue.answers_after_seconds = 0.0
     assert [job.attempts for job in settled.queue.reserve_many(2)] == [1, 1]  # uncharged
+
+
+def test_the_answer_to_a_fetch_that_nobody_heard_counts_from_that_fetch() -> None:
+    settled = Settled()
+    settled.queue._visibility_timeout = 0.6
+    settled.queue.failures = [QueueUnavailable("away")]
+    assert settled.reserve(1) == []
+    settled.woken.wait(5)
+    time.sleep(0.45)
+    assert settled.source.fetch(1, lowest_first=False) == []
+    settled.source.settle()
+    assert settled.outcomes == [("job0", Outcome.RELEASED)]
+    assert [job.id for job in settled.source.fetch(1, lowest_first=False)] == ["job0"]

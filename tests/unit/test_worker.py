@@ -17,9 +17,10 @@ from pydantic import BaseModel
 
 from svcjobs import worker
 from svcjobs.clock import MovableClock
+from svcjobs.effects import Follow
 from svcjobs.errors import DeadLetter, QueueUnavailable, RetryLater, UnknownJobError
 from svcjobs.execution import execute
-from svcjobs.job import Job
+from svcjobs.job import Job, NewJob
 from svcjobs.memory_queue import InMemoryJobQueue
 from svcjobs.redis_queue import AsyncRedisJobQueue
 from svcjobs.registry import JobRegistry, JobResult
@@ -358,6 +359,42 @@ class Away(InMemoryJobQueue):
             self.left -= 1
             raise QueueUnavailable("gone fishing")
         return super().settle_many(settlements)
+
+
+@pytest.mark.promise("P6")
+async def test_p6_the_effects_of_a_settlement_that_a_handler_returns_are_committed(queue: InMemoryJobQueue) -> None:
+    queue.enqueue("order")
+    effects = [Follow(NewJob("receipt"))]
+    assert await process_one(queue, lambda job: Ack(job, effects)) is True
+    assert [job.name for job in queue.reserve_many(2)] == ["receipt"]
+
+
+async def test_a_call_that_is_cancelled_while_it_settles_has_settled(queue: InMemoryJobQueue) -> None:
+    settling, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow:
+        """The queue with a settlement that takes its time."""
+
+        visibility_timeout = queue.visibility_timeout
+        extend_many = staticmethod(queue.extend_many)
+        reserve_many = staticmethod(queue.reserve_many)
+        reserve_next = staticmethod(queue.reserve_next)
+
+        async def settle_many(self, settlements: Sequence[Settlement]) -> list[Outcome]:
+            settling.set()
+            await go_on.wait()
+            return queue.settle_many(settlements)
+
+    queue.enqueue("greet")
+    slow: Any = Slow()
+    running = asyncio.create_task(process_one(slow, lambda job: None))
+    await settling.wait()
+    running.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert queue.stats().totals["acked"] == 1
 
 
 async def test_a_settlement_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

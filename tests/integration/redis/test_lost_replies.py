@@ -325,3 +325,23 @@ async def test_p2_a_cancelled_call_leaves_no_reply_behind_for_the_next(
         assert {job_id for job_id in ids if job_id[0] != "b"} == {f"{c}{n}" for c in "ac" for n in range(5)}
         check(redis_client, prefix, set())
         await queue.close()
+
+
+def test_a_reserve_of_one_gives_back_what_a_lost_one_of_many_has_leased(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.straight.enqueue_many([NewJob("work", job_id=job_id, max_attempts=1) for job_id in "abc"])
+    read = Link._read
+
+    def lost(link: Link, call: Any) -> Any:
+        read(link, call)
+        raise redis.ConnectionError("nobody hears of it")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Link, "_read", lost)
+        with pytest.raises(QueueUnavailable):
+            bench.queue.reserve_many(3)
+    first = bench.queue.reserve_next()
+    assert first
+    assert (first.id, bench.straight.stats().in_flight, bench.straight.stats().ready) == ("a", 1, 2)
+    assert [job.attempts for job in bench.straight.reserve_many(3)] == [1, 1]
