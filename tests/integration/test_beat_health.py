@@ -46,13 +46,13 @@ def start(tmp_path: Path) -> Iterator[Start]:
     processes: list[subprocess.Popen[bytes]] = []
     (tmp_path / "targets.py").write_text(TARGETS)
 
-    def start(url: str, port: int, **variables: str) -> subprocess.Popen[bytes]:
+    def start(url: str, port: int, *command: str, **variables: str) -> subprocess.Popen[bytes]:
         environment = {
             **os.environ, "JOBS_DRIVER": "redis", "REDIS_URL": url, "JOBS_SCHEDULE_JSON": EVERY_SECOND,
             "PYTHONPATH": str(tmp_path), **variables,
         }  # fmt: skip
-        command = [sys.executable, "-m", "svcjobs", "beat", "--health-port", str(port)]
-        processes.append(subprocess.Popen(command, cwd=tmp_path, env=environment))
+        program = [sys.executable, "-m", "svcjobs", *(command or ["beat"]), "--health-port", str(port)]
+        processes.append(subprocess.Popen(program, cwd=tmp_path, env=environment))
         return processes[-1]
 
     yield start
@@ -95,6 +95,17 @@ def test_one_whose_event_loop_is_blocked_does_not_live(start: Start, own_server:
     eventually(lambda: get(port, "/readyz") == (200, "ok\n"))
     (tmp_path / "block").touch()
     eventually(lambda: get(port, "/livez") == (503, "the event loop doesn't turn\n"), 30)
+
+
+def test_a_worker_whose_scheduler_is_blocked_does_not_live(
+    start: Start, own_server: RedisServer, tmp_path: Path
+) -> None:
+    port = free_port()
+    start(own_server.url, port, "worker", "-B")
+    eventually(lambda: get(port, "/livez") == (200, "ok\n"))
+    eventually(lambda: 'schedule="last"' in get(port, "/metrics")[1])
+    (tmp_path / "block").touch()
+    eventually(lambda: "is silent and uses no CPU" in get(port, "/livez")[1], 30)
 
 
 def test_one_that_stops_is_not_ready_while_its_last_entry_runs(
