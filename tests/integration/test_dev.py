@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.eventually import eventually
-from tests.integration.test_cli_worker import Process
+from tests.integration.shop_fixtures import Process
 from tests.server_program import ServerProgram
 from tests.servers import RedisServer
 from tests.unit.test_settings import VARIABLES
