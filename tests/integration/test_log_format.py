@@ -14,7 +14,7 @@ from svcjobs.job import Job
 from svcjobs.redis_queue import RedisJobQueue
 from tests.eventually import eventually
 from tests.integration import test_cli_worker
-from tests.integration.test_cli_worker import Process, Start
+from tests.integration.shop_fixtures import Process, Start
 from tests.servers import RedisServer
 
 start = test_cli_worker.start
