@@ -202,6 +202,19 @@ def test_a_job_in_a_window_can_be_requeued(queue: JobQueue) -> None:
     assert queue.requeue("1").id == "1"
 
 
+def test_requeue_is_refused_in_the_window_of_a_job_that_is_done(queue: JobQueue, backend: Backend) -> None:
+    queue.enqueue("a", unique=DONE)
+    queue.bury(take(queue), reason="r")
+    window = Unique(DONE.key, "window", 1.5)
+    queue.enqueue("b", unique=window)
+    queue.ack(take(queue))
+    with pytest.raises(UniqueConflict):
+        queue.requeue("1")
+    backend.let_keys_expire(1.6)
+    assert queue.requeue("1").id == "1"
+    assert not queue.enqueue("c", unique=DONE).created
+
+
 def test_a_dead_worker_leaves_the_key_with_its_job(queue: JobQueue, backend: Backend) -> None:
     queue.enqueue("a", unique=DONE)
     take(queue)

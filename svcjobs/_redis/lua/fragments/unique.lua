@@ -12,14 +12,15 @@ local function free_unique(P, field, id, started)
   if redis.call('TYPE', key).ok == 'string' and redis.call('GET', key) == id then redis.call('DEL', key) end
 end
 
--- Take the key for a job that waits again; false when another live job has it.
+-- Take the key for a job that waits again; false when another live job, or the window of another one, has it.
 local function take_unique(P, field, id)
   if not field then return true end
   local key, scope = unique_key(P, field)
   if not key or scope == 'window' then return true end
   if redis.call('TYPE', key).ok == 'string' then
     local holder = redis.call('GET', key)
-    if holder ~= id and redis.call('EXISTS', P .. ':job:' .. holder) == 1 then return false end
+    local held = redis.call('EXISTS', P .. ':job:' .. holder) == 1 or redis.call('PTTL', key) > 0
+    if holder ~= id and held then return false end
   end
   redis.call('SET', key, id)
   return true
