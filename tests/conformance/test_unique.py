@@ -205,12 +205,12 @@ def test_a_job_in_a_window_can_be_requeued(queue: JobQueue) -> None:
 def test_requeue_is_refused_in_the_window_of_a_job_that_is_done(queue: JobQueue, backend: Backend) -> None:
     queue.enqueue("a", unique=DONE)
     queue.bury(take(queue), reason="r")
-    window = Unique(DONE.key, "window", 1.5)
+    window = Unique(DONE.key, "window", 4)
     queue.enqueue("b", unique=window)
     queue.ack(take(queue))
     with pytest.raises(UniqueConflict):
         queue.requeue("1")
-    backend.let_keys_expire(1.6)
+    backend.let_keys_expire(4.1)
     assert queue.requeue("1").id == "1"
     assert not queue.enqueue("c", unique=DONE).created
 
