@@ -96,8 +96,8 @@ def test_probes_and_services_meet_the_ports_of_the_command(name: str) -> None:
     for probe, path in (("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
         if "httpGet" in container.get(probe, {}):
             assert container[probe]["httpGet"] == {"path": path, "port": "health"}
+    assert {"livenessProbe", "readinessProbe"} <= set(container)
     if start.arguments[0] in ("worker", "beat"):
-        assert {"livenessProbe", "readinessProbe"} <= set(container)
         annotations = deployment["spec"]["template"]["metadata"]["annotations"]
         assert annotations["prometheus.io/port"] == ports.get("metrics", ports["health"])
     assert pod["securityContext"]["runAsUser"] == 10001
