@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from svcjobs.application import Handler
 from svcjobs.awaited_queue import AnyQueue, AwaitedQueue
-from svcjobs.errors import QueueUnavailable
+from svcjobs.effects import Effect
+from svcjobs.errors import LeaseLost, QueueUnavailable
 from svcjobs.execution import Execution, configured_timeout_seconds, execute, is_cancelled
 from svcjobs.job import Job
 from svcjobs.leases import Leases
-from svcjobs.settlement import Outcome, Release, Settlement
+from svcjobs.settlement import Ack, Bury, Fail, Release, Settlement
 from svcjobs.threads import Threads
 
 logger = logging.getLogger(__name__)
@@ -86,22 +89,42 @@ async def _keep_lease(queue: AnyQueue, job: Job, threads: Threads, running: asyn
 
 
 async def _settle(queue: AnyQueue, settlement: Settlement) -> None:
-    (outcome,) = await _outcomes(queue, settlement)
-    if outcome is Outcome.STALE:
-        job = settlement.job
+    job = settlement.job
+    try:
+        await _settle_again(queue, settlement)
+    except LeaseLost:
         logger.warning("The lease of job %s (%s) is lost: its outcome doesn't count", job.id, job.name)
 
 
-async def _outcomes(queue: AnyQueue, settlement: Settlement) -> list[Outcome]:
+async def _settle_again(queue: AnyQueue, settlement: Settlement) -> None:
     for pause in SETTLE_AGAIN_AFTER_SECONDS:
         try:
-            return await _settled(queue, settlement)
+            return await _await(_verb(queue, settlement))
         except QueueUnavailable as error:
             logger.info("Job %s isn't settled yet: %s", settlement.job.id, error)
             await asyncio.sleep(pause)
-    return await _settled(queue, settlement)
+    return await _await(_verb(queue, settlement))
 
 
-async def _settled(queue: AnyQueue, settlement: Settlement) -> list[Outcome]:
-    outcomes = queue.settle_many([settlement])
-    return await outcomes if inspect.isawaitable(outcomes) else outcomes
+def _verb(queue: AnyQueue, settlement: Settlement) -> Callable[[], Any]:
+    """The documented call, which tests of applications expect of a queue that is a mock."""
+    job = settlement.job
+    match settlement:
+        case Ack(effects=effects):
+            return lambda: queue.ack(job, **_with(effects))
+        case Fail(error=error, traceback=text, delay_seconds=delay, effects=effects):
+            return lambda: queue.fail(job, error=error, traceback=text, delay_seconds=delay, **_with(effects))
+        case Bury(reason=reason, error=error, traceback=text, effects=effects):
+            return lambda: queue.bury(job, reason=reason, error=error, traceback=text, **_with(effects))
+        case Release(delay_seconds=seconds, charged=charged, suspect=suspect):
+            return lambda: queue.release(job, delay_seconds=seconds, charged=charged, suspect=suspect)
+
+
+def _with(effects: Sequence[Effect]) -> dict[str, Any]:
+    return {"effects": effects} if effects else {}
+
+
+async def _await(verb: Callable[[], Any]) -> None:
+    result = verb()
+    if inspect.isawaitable(result):
+        await result
