@@ -7,13 +7,10 @@ from collections.abc import Sequence
 
 from svcjobs.keeper import Watch
 from svcjobs.metrics import SummedMetrics
-from svcjobs.probes import Answer, Probes
+from svcjobs.probes import WEDGED_SECONDS, Answer, Probes
 from svcjobs.queue import JobQueue
 from svcjobs.tally import Tally
 from svcjobs.ward import Ward
-
-WEDGED_SECONDS = 10.0
-"""An event loop that hasn't turned for so long, or a child that has neither reported nor used CPU, is wedged."""
 
 
 class Health:

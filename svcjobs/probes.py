@@ -13,6 +13,8 @@ from svcjobs.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
 
+WEDGED_SECONDS = 10.0
+"""An event loop that hasn't turned for so long, or a child that has neither reported nor used CPU, is wedged."""
 Answer: TypeAlias = tuple[bool, str]
 """Whether all is well, and what isn't."""
 Reply: TypeAlias = tuple[HTTPStatus, str, bytes]

@@ -9,12 +9,10 @@ from datetime import UTC, datetime
 
 from svcjobs.errors import JobsError
 from svcjobs.metrics import SummedMetrics
-from svcjobs.probes import Answer, Probes
+from svcjobs.probes import WEDGED_SECONDS, Answer, Probes
 from svcjobs.queue import JobQueue
 from svcjobs.scheduler import InMemoryScheduler
 
-WEDGED_SECONDS = 10.0
-"""An event loop that hasn't turned for so long is wedged."""
 BEAT_SECONDS = 0.5
 LATE_SECONDS = 5.0
 """A schedule that wasn't looked at for so long, with nothing in the way, isn't served."""

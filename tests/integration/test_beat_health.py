@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from svcjobs.cli.exits import Exit
-from svcjobs.scheduler_health import WEDGED_SECONDS
+from svcjobs.probes import WEDGED_SECONDS
 from tests.eventually import eventually
 from tests.integration.test_health import get
 from tests.servers import RedisServer, free_port
