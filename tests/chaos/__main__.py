@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import shlex
 import sys
+from pathlib import Path
 
+from tests.chaos.history import read
 from tests.chaos.run import OPTIONS, Outcome, run
 
 LOSSY_SHARE = 0.2
@@ -46,10 +49,23 @@ def _again(seed: int, given: argparse.Namespace) -> str:
 
 
 def _verdict(outcomes: list[Outcome], again: str) -> int:
+    """Say last what was broken: of a long output, some only see the end."""
     broken = [outcome for outcome in outcomes if outcome.findings]
     for outcome in broken:
         print(f"seed {outcome.seed} breaks promises; history in {outcome.folder}; again: {again}")
+        for finding in outcome.findings[:5]:
+            print(f"{finding.invariant}: {finding.sentence}", *_story(outcome.folder, finding.sentence), sep="\n  ")
     return 1 if broken else 0
+
+
+def _story(folder: Path, sentence: str) -> list[str]:
+    """What happened to the jobs that a sentence names, and all strikes, deaths and excuses."""
+    words = set(sentence.split())
+    return [
+        f"{event.at:.3f} {event.kind} in {event.pid} {json.dumps(event.fields)}"
+        for event in read(folder)
+        if event.kind in ("nemesis", "death", "excuse") or event.fields.get("job") in words
+    ]
 
 
 if __name__ == "__main__":

@@ -214,3 +214,24 @@ async def test_tls_goes_by_the_name_and_not_by_the_address(names: Names, certifi
         with pytest.raises(WebhookFailed, match="certificate"):
             await deliver(named(receiver, "hooks.test"), allowed_destinations=["127.0.0.1"])
         assert len(receiver.requests) == 1
+
+
+async def test_a_redirect_does_not_lead_from_https_to_http(names: Names, certificate: Path, receiver: Receiver) -> None:
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate)
+    names.answers["hooks.test"] = [["127.0.0.1"]]
+    options = {
+        "allowed_destinations": ["127.0.0.1"],
+        "tls": ssl.create_default_context(cafile=str(certificate)),
+        "limits": DeliveryLimits(redirects=1),
+    }
+    with receiving(server) as secure:
+        secure.answer = status(307, Location=receiver.url)
+        with pytest.raises(DeadLetter, match="from https to http") as caught:
+            await deliver(named(secure, "hooks.test"), **options)
+        assert caught.value.reason == "invalid_url"
+        assert receiver.connections == 0
+        secure.answers = {"/hook": status(307, Location="/second")}
+        secure.answer = status(204)
+        await deliver(named(secure, "hooks.test"), **options)
+        assert [path for path, _, _ in secure.requests] == ["/hook", "/hook", "/second"]
