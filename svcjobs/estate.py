@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from svcjobs.queue import JobQueue
 from svcjobs.redis_queue import RedisJobQueue
 from svcjobs.reports import HeldJob
-from svcjobs.running_table import mark_of
+from svcjobs.running_table import RunningTable, mark_of
 from svcjobs.settlement import Outcome, Release
-from svcjobs.ward import as_job, lease_of
+from svcjobs.ward import Ward, as_job, lease_of
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ class Estate:
             is gone: then the report has to do, which is up to a second old.
         fetch: the request of its last reserve, by its table.
         prefixes: of the queues that it took jobs from.
+        table: where the child kept all this.
     """
 
     pid: int
@@ -39,6 +40,18 @@ class Estate:
     marks: frozenset[int] | None = None
     fetch: tuple[str, int] | None = None
     prefixes: Sequence[str] = ()
+    table: RunningTable | None = None
+
+    @classmethod
+    def of(cls, ward: Ward, table: RunningTable | None) -> Estate:
+        """What a dead child left, by its last report and its table; None when that is gone."""
+        marks, fetch = (table.marks, table.fetch) if table else (None, None)
+        return cls(ward.pid, ward.held, marks, fetch, ward.report.queues, table)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the child is known to have held nothing."""
+        return not self.jobs and self.fetch is None
 
     @property
     def running(self) -> list[HeldJob]:
@@ -76,7 +89,8 @@ class Estate:
                     yield from map(HeldJob.of, queue.unheard(self.fetch))
 
     def settle(self, queues: Mapping[str, JobQueue]) -> None:
-        """Give the jobs back. May be repeated: leases that are settled already are left alone.
+        """Give the jobs back, and note in the table that this is done. May be repeated, by another keeper as well:
+        leases that are settled already are left alone.
 
         Raises:
             QueueUnavailable: a queue doesn't answer.
@@ -88,6 +102,8 @@ class Estate:
             if ended:
                 queues[prefix].extend_many(ended, seconds=0)
                 queues[prefix].reclaim()  # now, and not at the next reserve: it wakes an idle worker
+        if self.table:
+            self.table.settled(self.pid)
 
     def _release(self, queue: JobQueue, jobs: Sequence[HeldJob]) -> None:
         # a job that the child settled after its last report is no stale settlement, so none is tried

@@ -82,6 +82,6 @@ def _wedged(ward: Ward, now: float) -> str:
     if now - ward.active_at > WEDGED_SECONDS:
         return "is silent and uses no CPU"
     # at the time of the report: a child that is silent because a handler holds the GIL is at work
-    if ward.report.loop_at is not None and ward.reported_at - ward.report.loop_at > WEDGED_SECONDS:
+    if ward.report.loop_at is not None and ward.report.made_at - ward.report.loop_at > WEDGED_SECONDS:
         return "has an event loop that doesn't turn"
     return ""

@@ -73,7 +73,10 @@ class Duty(Protocol):
 
 
 class Keeper:
-    """Keeps leases until its worker has ended; one thread, and no state that the next keeper couldn't hear again.
+    """Keeps leases until its worker has ended; one thread, and no state that the next keeper couldn't get again.
+
+    It begins with what the children last reported, by their tables: one that holds the GIL for minutes can't say it
+    again, and one that is dead neither.
 
     While a queue is away it tries again and again, and keeps all: leases are extended as soon as it is back.
 
@@ -116,6 +119,7 @@ class Keeper:
     def run(self) -> int:
         """Keep until the worker has ended and its children's jobs are given back; returns the exit code."""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to a whole group of processes; children come first
+        self._take_over()
         while self._wards or not self._is_over:
             self._listen()
             self._look()
@@ -134,6 +138,12 @@ class Keeper:
     def _is_over(self) -> bool:
         """Whether no child will be born any more, and the census knows none that lives."""
         return self._orphaned_at is not None or (self._census.stopping and not self._census.children)
+
+    def _take_over(self) -> None:
+        """Get to know what an earlier keeper knew."""
+        for table in self._pipes.running.begun:
+            if report := table.report:
+                self._read(report, self._hear)
 
     # listen
 
@@ -214,10 +224,11 @@ class Keeper:
             self._read_reports()  # its last one may have come since
         for ward in dead:
             del self._wards[ward.pid]
-            table = self._pipes.running.of(ward.pid)
-            marks, fetch = (table.marks, table.fetch) if table else (None, None)
-            if ward.held or fetch:
-                self._inherit(Estate(ward.pid, ward.held, marks, fetch, ward.report.queues))
+            estate = Estate.of(ward, self._pipes.running.of(ward.pid))
+            if estate.is_empty:
+                estate.settle({})
+            else:
+                self._inherit(estate)
 
     def _inherit(self, estate: Estate) -> None:
         self._estates.append(estate)
@@ -246,7 +257,7 @@ class Keeper:
     def _tell_ready(self) -> None:
         reports = [ward.report for ward in self._wards.values() if ward.reported_at]
         ready = Ready([one.pid for one in reports if one.fetching], [one.pid for one in reports if one.idle])
-        if ready != self._ready and send(self._pipes.supervisor, ready):
+        if ready != self._ready and send(self._pipes.supervisor, ready.encode()):
             self._ready = ready
 
     # queues
@@ -304,7 +315,7 @@ class Keeper:
         for pid in lost.keys() | cancelled.keys():
             slot = self._census.children.get(pid)
             if slot is not None:
-                send(self._pipes.lost[slot], LostLeases(lost.get(pid, []), cancelled.get(pid, [])))
+                send(self._pipes.lost[slot], LostLeases(lost.get(pid, []), cancelled.get(pid, [])).encode())
 
     def _asked(self, about: str, ask: Callable[[], None]) -> bool:
         """Ask the server; False when it is away. What else goes wrong is logged, and not tried again at once."""

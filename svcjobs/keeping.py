@@ -103,7 +103,9 @@ class KeeperLink:
 
     def publish(self) -> None:
         with self._lock:  # the last one sent must be the newest
-            send(self._reports, self._report())
+            report = self._report().encode()
+            self._running.reports(report)
+            send(self._reports, report)
 
     def end(self) -> None:
         self._ended = True
@@ -138,7 +140,7 @@ class KeeperLink:
 
     def _count(self) -> None:
         for tally in self._tallies():
-            send(self._reports, tally)
+            send(self._reports, tally.encode())
 
 
 class OwnLeases:

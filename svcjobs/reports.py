@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from svcjobs.job import Job
 
@@ -66,6 +66,7 @@ class Report:
         queues: prefixes of the queues it takes jobs from.
         schedules: names of the schedules that it serves.
         idle: whether it has free slots and fetches no more, since another child is to take its place.
+        made_at: when it was made, ``time.monotonic()``; a new keeper may read it long after.
     """
 
     pid: int
@@ -76,11 +77,12 @@ class Report:
     queues: Sequence[str] = ()
     schedules: Sequence[str] = ()
     idle: bool = False
+    made_at: float = field(default_factory=time.monotonic)
 
     def encode(self) -> bytes:
         """The datagram."""
         lists = map(list, (self.queues, self.schedules))
-        state = [self.pid, list(self.jobs), self.fetching, self.loop_at, self.totals, *lists, self.idle]
+        state = [self.pid, list(self.jobs), self.fetching, self.loop_at, self.totals, *lists, self.idle, self.made_at]
         return json.dumps(state).encode()
 
     @classmethod
@@ -125,12 +127,11 @@ def datagram_pair() -> tuple[socket.socket, socket.socket]:
 UNSENT = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOTCONN, errno.EPIPE})
 
 
-def send(end: socket.socket, message: Any) -> bool:
-    """Send a message; False when the receiver's buffer is full, which the next whole state makes up for.
+def send(end: socket.socket, datagram: bytes) -> bool:
+    """Send an encoded message; False when the receiver's buffer is full, which the next whole state makes up for.
 
     One that is longer than the system lets a datagram be is logged as an error, and returns False as well.
     """
-    datagram = message.encode()
     try:
         end.send(datagram)
     except OSError as error:

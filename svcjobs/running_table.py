@@ -1,4 +1,7 @@
-"""What runs in each child, and what it fetches, in memory that outlives it: known after a job has killed it."""
+"""What runs in each child, what it fetches and what it reported, in memory that outlives it and its keeper.
+
+So that is known after a job has killed the child, and to a new keeper before a child has a moment to say it again.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ from collections.abc import Iterator
 
 GENERATIONS = 8
 """Tables per slot: that of a dead child stays until seven more have lived there, long after its keeper has read it."""
-_PID, _GENERATION, _NONCE, _NUMBER, _FIRST_PLACE = range(5)
+REPORT_BYTES = 1 << 19
+"""More than Linux lets a datagram be, unless told otherwise. Memory that nothing was written to costs nothing."""
+_PID, _GENERATION, _NONCE, _NUMBER, _SEAL, _FIRST_PLACE = range(6)
 _WORD = 8
 NONCE_DIGITS = 10
 """Of the nonce of a request; it is kept as a number, which has lost the zeros in front."""
@@ -28,12 +33,15 @@ class RunningTable:
     A word is stored in one piece: a process that is killed at any instruction leaves the old one or the new one.
 
     Args:
-        words: a pid, a number of the generation, the request of the last reserve, and a word for each job that may run
-            at once; 0 is free.
+        memory: words, of which the first are a pid, a number of the generation, the request of the last reserve, and
+            length and checksum of the report; then come one for each job that may run at once, 0 is free, and the
+            report itself.
     """
 
-    def __init__(self, words: memoryview) -> None:
-        self._words = words
+    def __init__(self, memory: memoryview) -> None:
+        places = len(memory) - REPORT_BYTES // _WORD
+        self._words = memory[:places]
+        self._report = memory[places:].cast("B")
 
     @property
     def pid(self) -> int:
@@ -55,6 +63,13 @@ class RunningTable:
         """The request of the last reserve that it made, or was about to make; None when there was none."""
         number = self._words[_NUMBER]
         return (f"{self._words[_NONCE]:0{NONCE_DIGITS}x}", number) if number else None
+
+    @property
+    def report(self) -> bytes | None:
+        """The last report that it kept here; None when there was none, or it is just being written."""
+        length, checksum = divmod(self._words[_SEAL], 1 << 32)
+        report = bytes(self._report[:length])
+        return report if report and zlib.crc32(report) == checksum else None
 
     def clear(self, generation: int) -> None:
         """Make it a fresh one, for a child that isn't born yet."""
@@ -78,6 +93,18 @@ class RunningTable:
         """What the last reserve brought is settled."""
         self._words[_NUMBER] = 0
 
+    def reports(self, report: bytes) -> None:
+        """This is its newest report; one that is too long isn't kept."""
+        self._words[_SEAL] = 0  # a process that is killed while it writes leaves none rather than half of two
+        if len(report) <= REPORT_BYTES:
+            self._report[: len(report)] = report
+            self._words[_SEAL] = len(report) << 32 | zlib.crc32(report)
+
+    def settled(self, pid: int) -> None:
+        """What this dead child left is settled, and nobody needs to look at it again."""
+        if self._words[_PID] == pid:  # else it is the table of another by now
+            self._words[_PID] = 0
+
     def start(self, place: int, job_id: str, lease: str) -> None:
         """This job runs from now on."""
         self._words[_FIRST_PLACE + place] = mark_of(job_id, lease)
@@ -97,14 +124,14 @@ class RunningTables:
 
     def __init__(self, descriptor: int, places: int) -> None:
         self.descriptor = descriptor
-        self._length = _FIRST_PLACE + places
+        self._length = _length(places)
         self._memory = memoryview(mmap.mmap(descriptor, os.fstat(descriptor).st_size)).cast("Q")
 
     @classmethod
     def open(cls, slots: int, places: int) -> RunningTables:
         """New tables, for as many children at once as there are slots."""
         descriptor = _anonymous_file()
-        os.ftruncate(descriptor, slots * GENERATIONS * (_FIRST_PLACE + places) * _WORD)
+        os.ftruncate(descriptor, slots * GENERATIONS * _length(places) * _WORD)
         return cls(descriptor, places)
 
     def fresh(self, slot: int) -> RunningTable:
@@ -120,6 +147,11 @@ class RunningTables:
         tables = [table for table in self._all() if table.pid == pid]
         return max(tables, key=lambda table: table.generation, default=None)
 
+    @property
+    def begun(self) -> list[RunningTable]:
+        """Those of children that live, or whose jobs nobody has settled yet; the oldest first."""
+        return sorted((table for table in self._all() if table.pid), key=lambda table: table.generation)
+
     def close(self) -> None:
         """Give the memory up, here; tables that were given out stay usable."""
         os.close(self.descriptor)
@@ -129,6 +161,11 @@ class RunningTables:
 
     def _table(self, number: int) -> RunningTable:
         return RunningTable(self._memory[number * self._length : (number + 1) * self._length])
+
+
+def _length(places: int) -> int:
+    """Of a table, in words."""
+    return _FIRST_PLACE + places + REPORT_BYTES // _WORD
 
 
 def _anonymous_file() -> int:

@@ -215,9 +215,9 @@ class Supervisor:
         for member in old[len(self._places) :]:
             self._retire(member)
         self._established = True
-        self._keeper = inheritance.keeper
-        if self._keeper:
-            self._signal(self._keeper, signal.SIGKILL)  # loses nothing: each report is the whole state of a child
+        if inheritance.keeper:
+            self._signal(inheritance.keeper, signal.SIGKILL)  # the next one finds in the tables all that it knew
+            os.waitpid(inheritance.keeper, 0)
         return Pipes.inherited(inheritance.descriptors)
 
     # births
@@ -349,7 +349,7 @@ class Supervisor:
         return Census({child.pid: child.slot for child in (*self._lives, *born)}, self._stopping)
 
     def _tell_keeper(self, *born: Member) -> None:
-        send(self._pipes.census[1], self._census(*born))
+        send(self._pipes.census[1], self._census(*born).encode())
 
     def _hear(self) -> None:
         with contextlib.suppress(BlockingIOError):

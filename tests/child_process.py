@@ -13,7 +13,7 @@ from typing import Any
 from tests.eventually import eventually
 
 HANDLERS = """
-import asyncio, contextvars, ctypes, os, threading, time
+import asyncio, collections, contextvars, ctypes, itertools, os, threading, time
 from svcjobs.errors import SoftTimeLimitExceeded
 from svcjobs.registry import JobRegistry
 
@@ -78,6 +78,14 @@ async def hold_gil(job):
     note(f"hold_gil {job.id} begins")
     ctypes.PyDLL(None).usleep(int(job.payload["seconds"] * 1e6))
     note(f"hold_gil {job.id} ends")
+
+@registry.handler("burn")
+def burn(job):
+    # one call of C code, which neither another thread nor a signal interrupts
+    note(f"burn {job.id} begins")
+    until = time.monotonic() + job.payload["seconds"]
+    collections.deque(itertools.takewhile(until.__gt__, iter(time.monotonic, None)), maxlen=0)
+    note(f"burn {job.id} ends")
 
 @registry.handler("block_loop")
 async def block_loop(job):

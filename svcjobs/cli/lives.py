@@ -174,7 +174,7 @@ async def _serve(serving: Serving, pipes: ChildPipes, schedules: Sequence[str]) 
 async def _report(pipes: ChildPipes, schedules: Sequence[str]) -> None:
     """Tell the keeper that this process, which holds no job, lives: as long as its event loop turns."""
     while True:
-        send(pipes.reports, Report(os.getpid(), schedules=schedules))
+        send(pipes.reports, Report(os.getpid(), schedules=schedules).encode())
         await asyncio.sleep(REPORT_SECONDS)
 
 

@@ -151,7 +151,7 @@ def _answer(plan: Plan, places: memoryview, pipes: ChildPipes) -> int:
     from svcjobs_celery_compat.worker.process_crew import ProcessCrew
 
     def make_crew(worker: Any) -> ProcessCrew:
-        return ProcessCrew(worker, plan, lambda children: send(pipes.supervisor, Size(children)))
+        return ProcessCrew(worker, plan, lambda children: send(pipes.supervisor, Size(children).encode()))
 
     kind = type("Worker", (app.Worker,), {"make_crew": make_crew, "grace_seconds": plan.grace_seconds})
     worker: Any = kind(**plan.options)
@@ -174,5 +174,5 @@ def _stop_with_signal(worker: Any) -> None:
 def _report(pipes: ChildPipes) -> None:
     """Tell the keeper that this process, which holds no job, lives."""
     while True:
-        send(pipes.reports, Report(os.getpid()))
+        send(pipes.reports, Report(os.getpid()).encode())
         time.sleep(REPORT_SECONDS)

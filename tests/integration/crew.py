@@ -110,14 +110,14 @@ class Child:
             if not self.silent:
                 self.report()
                 for tally in self.metrics.tallies(os.getpid()):
-                    send(self.pipes.reports, tally)
+                    send(self.pipes.reports, tally.encode())
             with suppress(BlockingIOError):
                 note("lost", *[lease[1] for lease in LostLeases.decode(self.pipes.lost.recv(1 << 16)).leases])
             time.sleep(0.2)
 
     def report(self) -> None:
         held = [HeldJob(PREFIX, job.id, job.lease or "", job.name, job.attempts, at) for job, at in self.jobs]
-        send(self.pipes.reports, Report(os.getpid(), held, not self.stopping, self.loop_at, {}, [PREFIX]))
+        send(self.pipes.reports, Report(os.getpid(), held, not self.stopping, self.loop_at, {}, [PREFIX]).encode())
 
 
 def sleep(child: Child, job: Job) -> None:
@@ -138,7 +138,7 @@ def die_when_told(child: Child, job: Job) -> None:
 
 
 def resize(child: Child, job: Job) -> None:
-    send(child.pipes.supervisor, Size(job.payload["children"]))
+    send(child.pipes.supervisor, Size(job.payload["children"]).encode())
 
 
 def hold_the_gil(child: Child, job: Job) -> None:

@@ -15,7 +15,7 @@ from svcjobs.job import Job
 from svcjobs.pipes import Pipes
 from svcjobs.pools.slots import Slots
 from svcjobs.reports import MOST_JOBS, HeldJob
-from svcjobs.running_table import GENERATIONS, NONCE_DIGITS, RunningTables, mark_of
+from svcjobs.running_table import GENERATIONS, NONCE_DIGITS, REPORT_BYTES, RunningTable, RunningTables, mark_of
 
 
 @pytest.fixture
@@ -91,6 +91,49 @@ def test_of_two_children_that_had_the_same_pid_the_younger_one_counts(tables: Ru
     table = tables.of(os.getpid())
     assert table is not None
     assert table.marks == marks(2)
+
+
+def test_the_newest_report_is_kept(tables: RunningTables) -> None:
+    table = tables.fresh(0)
+    assert table.report is None
+    table.reports(b"a longer one")
+    table.reports(b"the newest")
+    assert table.report == b"the newest"
+    for _ in range(GENERATIONS):
+        assert tables.fresh(0).report is None, "the next child has reported nothing yet"
+
+
+def test_a_report_that_is_being_written_is_none_rather_than_half_of_two(tables: RunningTables) -> None:
+    table = tables.fresh(0)
+    table.reports(b"the first")
+    seal = table._words[4]
+    table.reports(b"the other")
+    assert table.report == b"the other"
+    table._words[4] = seal  # as on a machine where stores are seen in another order
+    assert table.report is None
+
+
+def test_a_report_that_is_too_long_is_not_kept_nor_the_one_before_it(tables: RunningTables) -> None:
+    table = tables.fresh(0)
+    table.reports(b"x" * REPORT_BYTES)
+    assert table.report == b"x" * REPORT_BYTES
+    table.reports(b"x" * (REPORT_BYTES + 1))
+    assert table.report is None
+    assert tables.fresh(1).marks == frozenset(), "nothing was written beyond it"
+
+
+def test_a_table_is_looked_at_until_its_child_is_settled(tables: RunningTables) -> None:
+    def pids() -> list[int]:
+        return [table.pid for table in tables.begun]
+
+    first, second = die_running(tables, 1), die_running(tables, 0)
+    assert pids() == [first, second]
+    table: RunningTable | None = tables.of(first)
+    assert table is not None
+    table.settled(second)
+    assert pids() == [first, second], "the table is another's"
+    table.settled(first)
+    assert pids() == [second]
 
 
 def test_a_stranger_has_no_table(tables: RunningTables) -> None:
