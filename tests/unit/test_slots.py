@@ -132,7 +132,7 @@ def test_the_link_reports_hears_and_counts() -> None:
     link.hold([job(1)])
     report = Report.decode(keeper_reports.recv(1 << 16))
     assert list(report.jobs) == [held]
-    send(keeper_lost, LostLeases([("jobs", "1", "1-x")], [("jobs", "2", "2-x")]))
+    send(keeper_lost, LostLeases([("jobs", "1", "1-x")], [("jobs", "2", "2-x")]).encode())
     eventually(lambda: (lost, cancelled) == ([("jobs", "1", "1-x")], [("jobs", "2", "2-x")]))
     link.end()
     assert table.fetch is None, "all that it fetched is settled"
