@@ -6,6 +6,7 @@
 -- ARGV[4..]  ids
 -- returns    lines: per id cancelled, cancelling (it is leased), dead (for another reason) or missing
 --@include settle
+--@include dead
 local P = KEYS[1]
 local nonce, number = ARGV[2], ARGV[3]
 
@@ -29,8 +30,9 @@ end
 local function cancel(id)
   local key = P .. ':job:' .. id
   if redis.call('TYPE', key).ok ~= 'hash' then return 'missing' end
-  local reason, lease = unpack(redis.call('HMGET', key, 'reason', 'lease'))
+  local reason = death_of(P, key, id)
   if reason then return reason == 'cancelled' and 'cancelled' or 'dead' end
+  local lease = redis.call('HGET', key, 'lease')
   if not lease and take_out(key, id) then
     bury_job(P, key, id, 'cancelled', 'cancelled while it waited', '', now)
     return 'cancelled'

@@ -3,6 +3,7 @@
 -- ARGV[1]    its id
 -- returns    ready, delayed, leased or dead; '' when there is no such job
 --@include types
+--@include dead
 local P, id = KEYS[1], ARGV[1]
 
 local bad = wrong_type(P, {':dlq', 'list', ':delayed', 'zset', ':processing_vt', 'zset', ':job:' .. id, 'hash'})
@@ -12,6 +13,4 @@ local key = P .. ':job:' .. id
 if redis.call('ZSCORE', P .. ':processing_vt', id) then return 'leased' end
 if redis.call('ZSCORE', P .. ':delayed', id) then return 'delayed' end
 if redis.call('EXISTS', key) == 0 then return '' end
--- a library before ours left no reason
-if redis.call('HEXISTS', key, 'reason') == 1 or redis.call('LPOS', P .. ':dlq', id) then return 'dead' end
-return 'ready'
+return death_of(P, key, id) and 'dead' or 'ready'

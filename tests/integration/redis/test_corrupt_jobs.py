@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from svcjobs.errors import CorruptKey
+from svcjobs.errors import CorruptKey, JobIsDead
 from svcjobs.job import Job, Unique
 from svcjobs.redis_queue import RedisJobQueue
 from tests.audit import check, check_drained
@@ -88,6 +88,33 @@ def test_a_dead_job_of_the_original_library_is_listed_and_requeued(
     assert queue.requeue("7").attempts == 0
     assert [job.id for job in run_all(queue)] == ["7"]
     check_drained(redis_client, queue.name)
+
+
+def test_a_dead_job_of_the_original_library_is_dead_to_every_verb(
+    redis_client: redis.Redis, queue: RedisJobQueue
+) -> None:
+    key = f"{queue.name}:job:7"
+    redis_client.hset(key, mapping=original(attempts="5", last_error="oops"))
+    redis_client.lpush(f"{queue.name}:dlq", "7")
+    before = redis_client.hgetall(key)
+    with pytest.raises(JobIsDead):
+        queue.enqueue("send_email", job_id="7")
+    with pytest.raises(JobIsDead):
+        queue.cancel("7")
+    assert queue.place("7") == "dead"
+    assert redis_client.hgetall(key) == before
+
+
+def test_a_job_in_its_last_attempt_is_not_taken_for_a_dead_one(redis_client: redis.Redis, queue: RedisJobQueue) -> None:
+    for job_id, list_name in (("7", "processing"), ("8", "ready")):  # the original library's, which has no tokens
+        redis_client.hset(f"{queue.name}:job:{job_id}", mapping=original(id=job_id, attempts="5"))
+        redis_client.lpush(f"{queue.name}:{list_name}", job_id)
+        assert not queue.enqueue("send_email", job_id=job_id).created
+        assert queue.place(job_id) == "ready"
+    redis_client.delete(f"{queue.name}:dlq")
+    redis_client.set(f"{queue.name}:dlq", "no list")
+    with pytest.raises(CorruptKey, match="dlq is a string"):
+        queue.enqueue("send_email", job_id="7")
 
 
 def test_edits_by_hand_are_honoured(redis_client: redis.Redis, queue: RedisJobQueue) -> None:

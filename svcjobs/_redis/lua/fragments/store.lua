@@ -3,6 +3,7 @@
 --@include count
 --@include ready
 --@include unique
+--@include dead
 -- Options of a job to store, one `name=value` a line, only those that aren't the default.
 local function read_options(text)
   local options = {}
@@ -33,7 +34,9 @@ local function refuse_job(P, options, seen)
     local key = P .. ':job:' .. options.id
     local bad = wrong_type('', {key, 'hash'})
     if bad then return bad end
-    if redis.call('HEXISTS', key, 'reason') == 1 then return 'SVCJOBS DEAD ' .. options.id end
+    local reason, unknown = death_of(P, key, options.id)
+    if unknown then return unknown end
+    if reason then return 'SVCJOBS DEAD ' .. options.id end
   end
   if options.unique then
     local key = unique_key(P, options.unique)
