@@ -44,7 +44,7 @@ LAST_SETTLEMENTS_SECONDS = 5.0
 FETCHES = 2
 """In a turn from one queue: the jobs of the first one run while the second one is on its way."""
 REVERSED_FETCH = 10
-"""Every tenth fetch takes the last queue and the lowest priority first, so that they never starve."""
+"""The tenth fetch at the latest takes the last queue and the lowest priority first, so that they never starve."""
 
 
 class Consumer:
@@ -88,7 +88,7 @@ class Consumer:
         self._totals: Counter[str] = Counter()
         self._turns = Turns(self._turn)
         self._overran_at = 0.0
-        self._fetches = 0
+        self._forwards = 0
         self._begun = 0
         self._stop_by = math.inf
         self._cancel_by = math.inf
@@ -298,13 +298,14 @@ class Consumer:
             self.retired = True
 
     def _fetch(self) -> None:
-        backwards = self._fetches % REVERSED_FETCH == REVERSED_FETCH - 1
+        backwards = self._forwards >= REVERSED_FETCH - 1
         sources = list(self._sources.values())
         for source in reversed(sources) if backwards else sources:
             for number in range(FETCHES):
                 if not source.is_hot:
                     break
                 if (room := self._room()) > 0 and (jobs := source.fetch(room, lowest_first=backwards)):
+                    self._forwards = 0 if backwards else self._forwards + 1
                     self._begin(jobs)
                 elif room <= 0 and number == 0:
                     source.pass_on()
@@ -324,7 +325,6 @@ class Consumer:
         return room if most_jobs is None else min(room, most_jobs - self._begun)
 
     def _begin(self, jobs: Sequence[Job]) -> None:
-        self._fetches += 1
         self._begun += len(jobs)
         for job in jobs:
             if self._metrics is not None:

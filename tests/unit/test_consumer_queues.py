@@ -202,3 +202,37 @@ def test_a_wake_up_that_comes_during_a_stop_is_passed_on() -> None:
         eventually(lambda: slow.asked[-1] == 0)
         application.go_on.set()
     assert slow.stats().ready == 1
+
+
+class Busy:
+    """A source that always has a job."""
+
+    is_hot = True
+
+    def __init__(self) -> None:
+        self.reversed: list[bool] = []
+
+    def fetch(self, limit: int, *, lowest_first: bool) -> list[Job]:
+        self.reversed.append(lowest_first)
+        return [Job(str(len(self.reversed)), "work", {}, queue="jobs:{first}", lease="1-x")] if limit else []
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_the_tenth_fetch_is_a_reversed_one_also_when_each_turn_has_two(
+    queue: InMemoryJobQueue, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    keeping = OwnLeases([queue])
+    monkeypatch.setattr(keeping, "hold", lambda jobs: None)
+    consumer = Consumer([queue], ThreadPool(2, Limits()), keeping, Recycling())
+    source = Busy()
+    monkeypatch.setattr(consumer, "_sources", {"jobs": source})
+    monkeypatch.setattr(consumer, "_room", lambda: int(len(source.reversed) != first))  # the first turn ends there
+    monkeypatch.setattr(consumer._pool, "start", lambda jobs: None)
+    monkeypatch.setattr(source, "pass_on", lambda: None, raising=False)
+    consumer._fetch()
+    monkeypatch.setattr(consumer, "_room", lambda: 1)
+    for _ in range(50):
+        consumer._fetch()
+    pattern = "".join("r" if one else "f" for one in source.reversed)
+    assert set(map(len, pattern.replace("rr", "r").split("r")[:-1])) <= {9, 10}
+    assert pattern.count("r") >= 10
