@@ -38,10 +38,16 @@ def moved(old: OldBroker, own_server: RedisServer) -> Iterator[RedisJobQueue]:
 def start_bridge(old: OldBroker, own_server: RedisServer) -> Iterator[StartBridge]:
     started: list[subprocess.Popen[str]] = []
 
-    def start(*options: str, url: str = old.url) -> subprocess.Popen[str]:
+    def start(*options: str, url: str = old.url, screen: int = subprocess.PIPE) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "svcjobs", "bridge", "--from", url, "--queues", old.queue]
         command += ["--redis-url", own_server.url, *options]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+        process = subprocess.Popen(
+            command,
+            stdout=screen,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"TERM": "xterm", "COLUMNS": "100"},
+        )
         started.append(process)
         return process
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -83,6 +86,26 @@ def test_it_runs_until_it_is_told_to_stop(old: OldBroker, moved: RedisJobQueue, 
     bridge.send_signal(signal.SIGTERM)
     out, err = bridge.communicate(timeout=10)
     assert (bridge.returncode, out) == (0, "moved 2 messages\n"), err
+
+
+def test_a_terminal_shows_a_table_of_what_is_done(
+    old: OldBroker, moved: RedisJobQueue, start_bridge: StartBridge
+) -> None:
+    send(old, 3)
+    ours, theirs = pty.openpty()
+    bridge = start_bridge("--drain", screen=theirs)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # how Linux tells of the closed end
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    os.close(ours)
+    assert bridge.wait(20) == 0
+    lines = [line.split() for line in re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", shown).decode().splitlines()]
+    assert ["Queue", "Moved", "Delayed", "Known", "Waiting"] in lines
+    assert [old.queue, "3", "0", "0", "0"] in lines
+    assert lines[-1] == ["moved", "3", "messages"]
+    assert moved.stats().ready == 3
 
 
 def test_a_queue_that_isnt_there_is_named(old: OldBroker, moved: RedisJobQueue, start_bridge: StartBridge) -> None:

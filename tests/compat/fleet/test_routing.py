@@ -26,11 +26,15 @@ def workers(fleet: Fleet) -> list[Worker]:
     return [worker.ready() for worker in [fleet.start(kind, "-Q", queues[kind]) for kind in queues]]
 
 
-def route(fleet: Fleet, *arguments: str) -> Any:
-    command = [SVCJOBS, "migrate", "route", *arguments, "--json", "--redis-url", fleet.url]
+def told(fleet: Fleet, *arguments: str) -> Any:
+    command = [SVCJOBS, *arguments, "--json", "--redis-url", fleet.url]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    return json.loads(done.stdout)["routes"]
+    return json.loads(done.stdout)
+
+
+def route(fleet: Fleet, *arguments: str) -> Any:
+    return told(fleet, "migrate", "route", *arguments)["routes"]
 
 
 def where(producer: Any, **options: Any) -> str:
@@ -73,3 +77,22 @@ def test_retries_and_what_follows_go_the_same_way(fleet: Fleet, workers: list[Wo
     assert sent_to(fleet, "celery.celery") - before[Side.CELERY] == len(all_ids)
     route(fleet, "proj.again", "--remove")
     assert route(fleet, "proj.mix", "--remove") == []
+
+
+def test_status_counts_what_waits_wherever_the_task_is_sent(fleet: Fleet, workers: list[Worker]) -> None:
+    def waiting() -> int | None:
+        (task,) = (each for each in told(fleet, "migrate", "status")["tasks"] if each["task"] == "proj.where")
+        return task["waiting"]  # type: ignore[no-any-return]
+
+    for producer in fleet.producers:
+        where(producer)
+    eventually(lambda: waiting() == 0, SECONDS)
+    queues = "celery,celery.svcjobs"
+    told(fleet, "pause", "-Q", queues)
+    results = [producer.tasks["proj.where"].delay() for producer in fleet.producers for _ in range(3)]
+    results.append(fleet.producers[0].tasks["proj.where"].apply_async(countdown=2, queue="celery.svcjobs"))
+    eventually(lambda: waiting() == len(results), SECONDS)
+    told(fleet, "resume", "-Q", queues)
+    for result in results:
+        result.get(timeout=SECONDS)
+    eventually(lambda: waiting() == 0, SECONDS)
