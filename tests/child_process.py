@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.eventually import eventually
+from tests.notes import lines_of
 
 HANDLERS = """
 import asyncio, collections, contextvars, ctypes, itertools, os, threading, time
@@ -191,8 +192,7 @@ class ChildProcess:
     @property
     def notes(self) -> list[tuple[float, int, str]]:
         """Instant, process and text of each."""
-        path = self._folder / "notes"
-        lines = path.read_text().splitlines() if path.exists() else []
+        lines = lines_of(self._folder / "notes")
         return [(float(at), int(pid), text) for at, pid, text in (line.split(" ", 2) for line in lines)]
 
     @property

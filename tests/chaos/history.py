@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.notes import lines_of
+
 VARIABLE = "SVCJOBS_CHAOS_HISTORY"
 """Environment variable that tells a process of a chaos run the folder of its history."""
 
@@ -73,7 +75,7 @@ def own_history() -> History:
 
 def read(folder: Path) -> list[Event]:
     """All events of all processes, in order."""
-    lines = (line for path in folder.glob("*.jsonl") for line in path.read_text().splitlines())
+    lines = (line for path in folder.glob("*.jsonl") for line in lines_of(path))
     return in_order(Event(*json.loads(line)) for line in lines)
 
 

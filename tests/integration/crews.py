@@ -12,6 +12,7 @@ from pathlib import Path
 
 from svcjobs.process import process_state
 from tests.eventually import eventually
+from tests.notes import lines_of
 from tests.server_program import ROOT
 
 WAIT_SECONDS = 45
@@ -46,8 +47,7 @@ class Crew:
 
     def notes(self, kind: str) -> list[list[str]]:
         """The words of each note of a kind, without the kind."""
-        text = self._notes.read_text() if self._notes.exists() else ""
-        return [words[1:] for line in text.splitlines() if (words := line.split())[0] == kind]
+        return [words[1:] for line in lines_of(self._notes) if (words := line.split())[0] == kind]
 
     def noted(self, kind: str, times: int = 1, timeout: float = WAIT_SECONDS) -> list[list[str]]:
         """The notes of a kind, once there are so many."""

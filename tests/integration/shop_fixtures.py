@@ -16,6 +16,7 @@ import redis
 
 from svcjobs.redis_queue import RedisJobQueue
 from tests.eventually import eventually
+from tests.notes import lines_of
 from tests.unit.test_settings import VARIABLES
 
 SHOP = """
@@ -80,7 +81,7 @@ class Process:
 
     @property
     def notes(self) -> list[str]:
-        return self._notes.read_text().splitlines() if self._notes.exists() else []
+        return lines_of(self._notes)
 
     def says(self, text: str, timeout: float = 45) -> None:
         eventually(lambda: text in self.log, timeout, f"{text!r} in {self.log!r}")

@@ -22,6 +22,7 @@ from svcjobs.process import process_state
 from svcjobs.redis_queue import RedisJobQueue
 from tests.compat.program import SVCJOBS, Program, run
 from tests.eventually import eventually
+from tests.notes import lines_of
 from tests.servers import RedisServer, free_port
 
 APP = """
@@ -73,8 +74,7 @@ class Worker(Program):
 
     def notes(self, *words: str) -> list[list[str]]:
         """The notes that begin with these words, without them."""
-        path = self.folder / "notes"
-        lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+        lines = [line.split() for line in lines_of(self.folder / "notes")]
         return [line[len(words) :] for line in lines if line[: len(words)] == list(words)]
 
     def noted(self, *words: str, times: int = 1, timeout: float = 45) -> list[list[str]]:

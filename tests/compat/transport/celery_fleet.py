@@ -17,6 +17,7 @@ from celery.backends.redis import RedisBackend
 
 from tests.compat.close_app import close_app
 from tests.eventually import eventually
+from tests.notes import lines_of
 
 APP = """
 import json, os, time
@@ -114,8 +115,7 @@ class CeleryFleet:
         eventually(lambda: text in self.notes, timeout, f"{text!r}; logs: {self.log()[-3000:]}")
 
     def _lines(self) -> list[str]:
-        path = self._folder / "notes"
-        return [line for line in path.read_text().split("\n") if line] if path.exists() else []
+        return [line for line in lines_of(self._folder / "notes") if line]
 
     def ended(self, worker: subprocess.Popen[bytes], timeout: float = 20) -> int:
         """Wait for the end of a worker that was told to stop; returns its exit code."""
