@@ -36,10 +36,11 @@ class Attempt:
         job: becomes the current one.
     """
 
-    __slots__ = ("_failed", "_job", "_span", "_token")
+    __slots__ = ("_failed", "_identity", "_job", "_span", "_token")
 
     def __init__(self, job: Job) -> None:
         self._job = job
+        self._identity = (job.id, job.queue, job.lease, job.attempts)
         self._failed = False
 
     def __enter__(self) -> Self:
@@ -48,6 +49,11 @@ class Attempt:
         self._span: HandlerSpan | None = begin_span(job.queue, job.id, job.name, job.attempts, job.headers)
         return self
 
+    def over(self) -> None:
+        """The handler has ended: the job is the reserved one again, whatever its handler called it."""
+        job = self._job
+        job.id, job.queue, job.lease, job.attempts = self._identity
+
     def failed(self, error_type: str | None, error: BaseException | None = None) -> None:
         """Tell the span how the attempt failed; None: it didn't."""
         self._failed = error_type is not None
@@ -55,6 +61,7 @@ class Attempt:
             self._span.failed(error_type, error)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.over()
         if self._span is not None:
             if kind is not None:
                 self._span.failed(kind.__name__, error)

@@ -79,7 +79,7 @@ def open_client(url: str) -> Any:
         QueueUnavailable: no node of the Cluster answers. Other clients connect when they are used.
     """
     parsed = parse(url)
-    return Redis.from_url(url) if parsed.kind == "plain" else connect(parsed)
+    return Redis.from_url(parsed.text) if parsed.kind == "plain" else connect(parsed)
 
 
 def open_queue(

@@ -80,6 +80,12 @@ class Follow:
 Effect = SetResult | Count | Follow
 
 
+def check_effect(effect: object) -> None:
+    """Raise InvalidJob when it is none."""
+    if not isinstance(effect, Effect):
+        raise InvalidJob(f"{effect!r} is no effect: give SetResult, Count or Follow")
+
+
 def _check_key(key: object) -> None:
     if not key:
         raise InvalidJob("the key of an effect is empty")

@@ -7,7 +7,7 @@ import functools
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from dataclasses import dataclass
 
 from svcjobs.application import Handler, bind
@@ -25,7 +25,7 @@ from svcjobs.errors import (
 from svcjobs.failure import error_text, text_of, traceback_text
 from svcjobs.hooks import hook
 from svcjobs.interruption import Interruptible
-from svcjobs.job import Job
+from svcjobs.job import LONGEST_SECONDS, Job
 from svcjobs.limits import SoftError
 from svcjobs.result import JobResult
 from svcjobs.settings import default_timeout_seconds
@@ -93,6 +93,7 @@ async def execute(
             if is_cancelled():
                 raise
             error = cancelled
+        attempt.over()
         execution = ended(job, result, error, time.perf_counter() - began, handler)
         attempt.failed(execution.error_type, error)
     return execution
@@ -110,6 +111,7 @@ def execute_here(job: Job, handler: Handler, make: Callable[[functools.partial[o
             result = make(bind(handler, job))
         except BaseException as raised:  # noqa: BLE001 - a SystemExit fails the job, it doesn't end the worker
             error = raised
+        attempt.over()
         execution = ended(job, result, error, time.perf_counter() - began, handler)
         attempt.failed(execution.error_type, error)
     return execution
@@ -125,19 +127,34 @@ def condemned(job: Job, verdict: str, handler: object = None) -> Execution:
 def ended(job: Job, result: object, error: BaseException | None, seconds: float, handler: object = None) -> Execution:
     """What comes of a job whose handler returned ``result`` or raised ``error``, after ``seconds``.
 
-    A handler may return the settlement itself, for effects that are to commit with it.
+    A handler may return the settlement itself, for effects that are to commit with it. An outcome that breaks whatever
+    looks at it fails the attempt: given back uncharged, the job would come again and again.
     """
-    if error is not None:
-        if isinstance(error, Postponed):
-            return Execution(Release(job, delay_seconds=_delay_seconds(error) or 0.0), seconds)
-        own = hook(handler, "failed")
-        return Execution(own(job, error) if own else settlement_of(job, error), seconds, type(error).__name__)
+    try:
+        return _failed(job, error, seconds, handler) if error is not None else _returned(job, result, seconds)
+    except Exception as fault:  # noqa: BLE001 - an exception class of the user's may do anything
+        return Execution(Fail(job, error=error_text(fault), traceback=traceback_text(fault)), seconds, "Exception")
+
+
+def _failed(job: Job, error: BaseException, seconds: float, handler: object) -> Execution:
+    if isinstance(error, Postponed) and (delay := _delay_seconds(error)) is not None:
+        return Execution(Release(job, delay_seconds=delay), seconds)
+    own = hook(handler, "failed")
+    return Execution(own(job, error) if own else settlement_of(job, error), seconds, type(error).__name__)
+
+
+def _returned(job: Job, result: object, seconds: float) -> Execution:
     if result is None:
         return Execution(Ack(job), seconds)
     if isinstance(result, Settlement):
         return Execution(result, seconds, type(result).__name__ if isinstance(result, Fail | Bury) else None)
     if isinstance(result, JobResult) and not result.success:
         return Execution(Fail(job, error=text_of(result.message)), seconds, JobResult.__name__)
+    if isinstance(result, Generator | AsyncGenerator | Coroutine):
+        if isinstance(result, Coroutine):
+            result.close()  # else it warns that nobody awaited it
+        error = f"the handler returned a {type(result).__name__}, which nobody runs: await it, or iterate over it"
+        return Execution(Fail(job, error=error), seconds, type(result).__name__)
     return Execution(Ack(job), seconds)
 
 
@@ -146,7 +163,9 @@ def settlement_of(job: Job, error: BaseException) -> Settlement:
     if isinstance(error, RetryLater):
         return Fail(job, error=error_text(error), delay_seconds=_delay_seconds(error))
     if isinstance(error, DeadLetter):
-        return Bury(job, text_of(error.reason), error=error_text(error), traceback=traceback_text(error))
+        return Bury(
+            job, text_of(getattr(error, "reason", "rejected")), error=error_text(error), traceback=traceback_text(error)
+        )
     if isinstance(error, SchemaMismatch):
         return Bury(job, "schema_mismatch", error=error_text(error))
     if isinstance(error, UnknownJobError):
@@ -154,6 +173,15 @@ def settlement_of(job: Job, error: BaseException) -> Settlement:
         last = job.attempts >= job.max_attempts
         return Bury(job, "unknown_job", error=error_text(error)) if last else Fail(job, error=error_text(error))
     return Fail(job, error=error_text(error), traceback=traceback_text(error))
+
+
+def unstorable(settlement: Settlement, error: Exception) -> Fail | None:
+    """What comes of an outcome whose effects can't be stored: the attempt fails, and the error says why.
+
+    None when it has no effects: then it isn't those.
+    """
+    has_effects = not isinstance(settlement, Release) and settlement.effects
+    return Fail(settlement.job, error=error_text(error)) if has_effects else None
 
 
 def tell(settlement: Settlement, outcome: Outcome | None) -> None:
@@ -199,9 +227,11 @@ async def _call(
         if soft_seconds is None:
             return await running
         return await Interruptible(running, soft_seconds, soft_error(job.name, soft_seconds))
-    except (asyncio.CancelledError, GeneratorExit):
+    except asyncio.CancelledError:
         raise
-    except BaseException as error:  # noqa: BLE001 - a SystemExit fails the job, it doesn't end the worker
+    except BaseException as error:
+        if isinstance(error, GeneratorExit) and _is_being_closed():
+            raise
         raise _Raised(error) from None
 
 
@@ -211,10 +241,18 @@ def is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _delay_seconds(error: RetryLater) -> float | None:
-    """The delay, or None, the job's own backoff, when it is no number of seconds."""
+def _is_being_closed() -> bool:
+    """Whether the coroutine that asks is closed from outside, as at the end of its loop, and not run by a task."""
+    try:
+        return asyncio.current_task() is None
+    except RuntimeError:
+        return True
+
+
+def _delay_seconds(error: RetryLater | Postponed) -> float | None:
+    """The delay, a hundred years at most; None when it is no number of seconds."""
     try:
         seconds = float(error.delay_seconds)
-    except (TypeError, ValueError, OverflowError):
+    except (AttributeError, TypeError, ValueError, OverflowError):
         return None
-    return seconds if 0 <= seconds < math.inf else None
+    return min(seconds, LONGEST_SECONDS) if 0 <= seconds < math.inf else None

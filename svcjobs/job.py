@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
-from svcjobs.errors import InvalidJob, PayloadTooLarge
+from svcjobs.errors import ConfigurationError, InvalidJob, PayloadTooLarge
 from svcjobs.progress import Progress
 from svcjobs.retry import RetryPolicy
 from svcjobs.tracing import with_context
@@ -16,6 +16,8 @@ DEFAULT_MAX_ATTEMPTS = 5
 DEFAULT_BACKOFF_SECONDS = 60
 MAX_PAYLOAD_BYTES = 1_048_576
 LOWEST_PRIORITY = 9
+MOST_ATTEMPTS = 10**15 - 1
+"""As good as for ever, and a number that every part can hold."""
 LONGEST_SECONDS = 100 * 366 * 86400
 """A hundred years: no delay is longer, so that every instant can be written in ISO 8601."""
 
@@ -104,8 +106,12 @@ class NewJob:
         check_seconds(self.delay_seconds, "delay_seconds")
         if self.backoff_seconds is not None:
             check_seconds(self.backoff_seconds, "backoff_seconds")
-        if self.max_attempts is not None and (type(self.max_attempts) is not int or self.max_attempts < 1):
-            raise InvalidJob(f"max_attempts is {self.max_attempts!r}: give a whole number from 1")
+        if self.max_attempts is not None and not _is_attempts(self.max_attempts):
+            raise InvalidJob(_bad_attempts(self.max_attempts))
+        if self.retry is not None and not isinstance(self.retry, RetryPolicy):
+            raise InvalidJob(f"retry is {self.retry!r}: give a RetryPolicy")
+        if self.unique is not None and not isinstance(self.unique, Unique):
+            raise InvalidJob(f"unique is {self.unique!r}: give Unique(key)")
         if type(self.priority) is not int or not 0 <= self.priority <= LOWEST_PRIORITY:
             raise InvalidJob(f"the priority is {self.priority!r}: give 0 (first) to {LOWEST_PRIORITY} (last)")
         _check_headers(self.headers)
@@ -206,7 +212,18 @@ class Job:
             check_seconds(self.backoff_seconds, "backoff_seconds")
         except InvalidJob:
             return None
-        return limits if type(self.max_attempts) is int and self.max_attempts > 0 else None
+        return limits if _is_attempts(self.max_attempts) else None
+
+
+def check_queue_settings(visibility_timeout: object, max_attempts: object, backoff_seconds: object) -> None:
+    """Raise ConfigurationError when a queue can't work with these: what it stored would be lost or corrupt."""
+    try:
+        check_seconds(visibility_timeout, "visibility_timeout")
+        check_seconds(backoff_seconds, "backoff_seconds")
+    except InvalidJob as error:
+        raise ConfigurationError(str(error)) from None
+    if not _is_attempts(max_attempts):
+        raise ConfigurationError(_bad_attempts(max_attempts))
 
 
 def encode_payload(payload: dict[str, Any], limit_bytes: int | None = None) -> str:
@@ -254,6 +271,15 @@ def check_seconds(value: object, what: str) -> None:
     """Raise InvalidJob when ``value`` is no duration: a number from 0 to ``LONGEST_SECONDS``."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST_SECONDS:
         raise InvalidJob(f"{what} is {value!r}: give a number of seconds from 0 to {LONGEST_SECONDS}")
+
+
+def _is_attempts(value: object) -> bool:
+    return type(value) is int and 0 < value <= MOST_ATTEMPTS
+
+
+def _bad_attempts(value: object) -> str:
+    shown = repr(value) if type(value) is not int or abs(value) < 10**30 else "too large"
+    return f"max_attempts is {shown}: give a whole number from 1 to {MOST_ATTEMPTS}"
 
 
 def _check_limits(soft_seconds: object, hard_seconds: object) -> None:

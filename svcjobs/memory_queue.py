@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from svcjobs.clock import Clock
-from svcjobs.effects import Count, Effect, Follow, SetResult
+from svcjobs.effects import Count, Effect, Follow, SetResult, check_effect
 from svcjobs.errors import ClockSkew, ConfigurationError, JobIsDead, JobNotFound, JobsError, LeaseLost, UniqueConflict
 from svcjobs.job import (
     DEFAULT_BACKOFF_SECONDS,
@@ -20,6 +20,7 @@ from svcjobs.job import (
     NewJob,
     Place,
     Unique,
+    check_queue_settings,
     check_seconds,
     encode_payload,
 )
@@ -53,7 +54,7 @@ class InMemoryJobQueue:
         max_payload_bytes: encoded payloads over this are refused.
 
     Raises:
-        ConfigurationError: the name is empty, or the visibility timeout isn't positive.
+        ConfigurationError: the name is empty, or a number can't be used.
     """
 
     def __init__(
@@ -69,8 +70,9 @@ class InMemoryJobQueue:
     ) -> None:
         if not name:
             raise ConfigurationError("the queue's name is empty: give one, such as jobs")
-        if not visibility_timeout > 0:
-            raise ConfigurationError(f"visibility_timeout is {visibility_timeout}: give a positive number of seconds")
+        if visibility_timeout == 0:
+            raise ConfigurationError("visibility_timeout is 0: give a positive number of seconds")
+        check_queue_settings(visibility_timeout, max_attempts, backoff_seconds)
         self._clock = clock
         self._visibility_timeout = visibility_timeout
         self._server = server or MemoryServer()
@@ -382,6 +384,7 @@ class InMemoryJobQueue:
         """Refuse a batch whose jobs to follow can't be stored, before any of it is settled."""
         for settlement in settlements:
             for effect in () if isinstance(settlement, Release) else settlement.effects:
+                check_effect(effect)
                 if isinstance(effect, Follow):
                     encode_payload(effect.job.payload, self._max_payload_bytes)
                     self._server.store(effect.queue or self.name).refuse_dead(effect.job)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import functools
+import inspect
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -85,8 +86,15 @@ class JobRegistry:
                 version of the program enqueued run on this one.
 
         Raises:
-            ConfigurationError: ``upcast`` is given without ``payload``.
+            ConfigurationError: ``upcast`` is given without ``payload``; the name is no text; the handler can't be
+                called, or is a generator function, whose body a call doesn't run.
         """
+        if not isinstance(name, str) or not name:
+            raise ConfigurationError(f'the name of a handler\'s jobs is {name!r}: write @registry.handler("name")')
+        if not callable(handler):
+            raise ConfigurationError(f"the handler of {name} is {handler!r}: give a function")
+        if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+            raise ConfigurationError(f"the handler of {name} is a generator function: a call runs nothing of it")
         if upcast is not None and payload is None:
             raise ConfigurationError(f"upcast of {name} needs payload=, the type that payloads are brought to")
         if name in self._entries:
@@ -97,6 +105,9 @@ class JobRegistry:
         self, name: str, *, payload: Any = None, upcast: Upcaster | None = None
     ) -> Callable[[HandlerT], HandlerT]:
         """Decorator that registers a function, and returns it unchanged; arguments as :meth:`register`."""
+
+        if callable(name):
+            raise ConfigurationError('the decorator needs the name of the jobs: write @registry.handler("name")')
 
         def decorate(function: HandlerT) -> HandlerT:
             self.register(name, function, payload=payload, upcast=upcast)

@@ -341,7 +341,9 @@ class InMemoryScheduler:
             return
         try:
             await self._threads.run(task.func, like=task.func)
-        except Exception:  # noqa: BLE001 - whatever a task raises, the schedule goes on
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            raise
+        except BaseException:  # noqa: BLE001 - whatever a task raises, a SystemExit too, the schedule goes on
             task.failures += 1
             _log.exception("the scheduled task %s raised, it runs again at %s", task.name, task.next_run_at)
 

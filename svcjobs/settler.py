@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from svcjobs.awaited_queue import AwaitedQueue
 from svcjobs.errors import QueueUnavailable
+from svcjobs.execution import unstorable
 from svcjobs.outage import Outage
 from svcjobs.settlement import Outcome, Settlement
 
@@ -66,31 +67,34 @@ class Settler:
 
     async def _send(self, batch: list[Settlement]) -> None:
         outcomes = await self._outcomes(batch)
-        if outcomes is None and len(batch) > 1:  # one of them spoils the batch
+        if isinstance(outcomes, Exception) and len(batch) > 1:  # one of them spoils the batch
             for settlement in batch:
                 await self._send([settlement])
             return
-        if outcomes is None:
+        if isinstance(outcomes, Exception):
+            failed = unstorable(batch[0], outcomes)
+            if failed:
+                await self._send([failed])
+                return
+            job = batch[0].job
+            logger.error(
+                "Job %s (%s) can't be settled, its lease will run out: %s", job.id, job.name, outcomes,
+                exc_info=outcomes,
+            )  # fmt: skip
             self._settled(batch[0], None)
             return
         for settlement, outcome in zip(batch, outcomes, strict=True):
             self._settled(settlement, outcome)
 
-    async def _outcomes(self, batch: list[Settlement]) -> list[Outcome] | None:
-        """The outcomes, however long the queue is away; None when it refuses the batch."""
+    async def _outcomes(self, batch: list[Settlement]) -> list[Outcome] | Exception:
+        """The outcomes, however long the queue is away; or why it refuses the batch."""
         while True:
             try:
                 outcomes = await self._queue.settle_many(batch)
             except QueueUnavailable as error:
                 await asyncio.sleep(self._outage.goes_on(error))
-            except Exception as error:  # a bad settlement must not end the worker
-                if len(batch) == 1:
-                    job = batch[0].job
-                    logger.error(
-                        "Job %s (%s) can't be settled, its lease will run out: %s", job.id, job.name, error,
-                        exc_info=error,
-                    )  # fmt: skip
-                return None
+            except Exception as error:  # noqa: BLE001 - a bad settlement must not end the worker
+                return error
             else:
                 self._outage.is_over()
                 return outcomes

@@ -11,7 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 
 from svcjobs.errors import QueueUnavailable
-from svcjobs.execution import tell
+from svcjobs.execution import tell, unstorable
 from svcjobs.job import Job
 from svcjobs.leases import is_late
 from svcjobs.outage import FIRST_PAUSE_SECONDS, Outage
@@ -180,6 +180,9 @@ class Source:
             if len(batch) > 1:  # one of them spoils the batch: it will be found among the single ones
                 self._batches.popleft()
                 self._batches.extendleft([settlement] for settlement in reversed(batch))
+                return
+            if failed := unstorable(batch[0], error):
+                self._batches[0] = [failed]
                 return
             job = batch[0].job
             logger.error(

@@ -11,8 +11,8 @@ from typing import Any
 from svcjobs.application import Handler
 from svcjobs.awaited_queue import AnyQueue, AwaitedQueue
 from svcjobs.effects import Effect
-from svcjobs.errors import LeaseLost, QueueUnavailable
-from svcjobs.execution import Execution, configured_timeout_seconds, execute, is_cancelled
+from svcjobs.errors import InvalidJob, LeaseLost, QueueUnavailable
+from svcjobs.execution import Execution, configured_timeout_seconds, execute, is_cancelled, unstorable
 from svcjobs.job import Job
 from svcjobs.leases import Leases
 from svcjobs.settlement import Ack, Bury, Fail, Release, Settlement
@@ -91,7 +91,12 @@ async def _keep_lease(queue: AnyQueue, job: Job, threads: Threads, running: asyn
 async def _settle(queue: AnyQueue, settlement: Settlement) -> None:
     job = settlement.job
     try:
-        await _settle_again(queue, settlement)
+        try:
+            await _settle_again(queue, settlement)
+        except InvalidJob as error:
+            if not (failed := unstorable(settlement, error)):
+                raise
+            await _settle_again(queue, failed)
     except LeaseLost:
         logger.warning("The lease of job %s (%s) is lost: its outcome doesn't count", job.id, job.name)
 

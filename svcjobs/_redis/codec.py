@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from redis.crc import key_slot
 
-from svcjobs.effects import Count, Effect, Follow, SetResult
+from svcjobs.effects import Count, Effect, Follow, SetResult, check_effect
 from svcjobs.errors import ConfigurationError, InvalidJob
 from svcjobs.job import (
     DEFAULT_BACKOFF_SECONDS,
@@ -107,6 +107,7 @@ def encode_effects(
     """The number of effects and their arguments, five each; on a cluster, those of other slots become relays."""
     arguments: list[Argument] = []
     for index, effect in enumerate(effects):
+        check_effect(effect)
         encoded = _encode_effect(effect, prefix, encode_job)
         target = str(encoded[1])
         if cluster and key_slot(target.encode()) != key_slot(prefix.encode()):

@@ -6,6 +6,7 @@ from redis import exceptions
 
 from svcjobs.errors import (
     ClockSkew,
+    ConfigurationError,
     CorruptKey,
     JobIsDead,
     JobsError,
@@ -46,6 +47,7 @@ _BY_TEXT: tuple[tuple[str, type[JobsError], str], ...] = (
     ("TRYAGAIN", QueueUnavailable, "the Redis Cluster is moving the queue's slot"),
     ("UNBLOCKED", QueueUnavailable, "the Redis server gave up a blocked call, its role changed"),
     ("SVCJOBS CORRUPT", CorruptKey, ""),
+    ("SVCJOBS INVALID", ConfigurationError, ""),
     ("SVCJOBS ABANDONED", RequestAbandoned, ""),
     ("WRONGTYPE", CorruptKey, ""),
 )

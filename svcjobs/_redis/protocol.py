@@ -26,7 +26,7 @@ from svcjobs.errors import (
     RequestAbandoned,
     UniqueConflict,
 )
-from svcjobs.job import Job, NewJob, check_seconds, encode_payload
+from svcjobs.job import Job, NewJob, check_queue_settings, check_seconds, encode_payload
 from svcjobs.settlement import Ack, Bury, Fail, Outcome, Release, Settlement
 
 T = TypeVar("T")
@@ -55,6 +55,7 @@ class RedisProtocol:
         cluster: bool,
         home_db: Callable[[], int],
     ) -> None:
+        check_queue_settings(visibility_timeout, max_attempts, backoff_seconds)
         self.prefix = prefix
         self.work_keys = [f"{prefix}:{name}" for name in _WORK]
         """Of which one exists while a reserve may find anything to do, now or later."""

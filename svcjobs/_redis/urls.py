@@ -26,6 +26,7 @@ _SCHEMES = (
     "redis://, rediss://, or unix:// (redis+sentinel:// or rediss+sentinel:// for Sentinel, "
     "redis+cluster:// or rediss+cluster:// for a Cluster)"
 )
+_CELERYS_CERT_REQS = re.compile(r"(?<=ssl_cert_reqs=)CERT_(?:NONE|OPTIONAL|REQUIRED)\b")
 _SECRET_OPTION = re.compile(r"((?:^|[?&])[^=&]*(?:password|token|secret)[^=&]*=)[^&#]*", re.IGNORECASE)
 
 
@@ -72,7 +73,8 @@ def parse(url: str) -> RedisUrl:
     ``redis://[user:password@]host[:port][/db][?option=value]``, ``rediss://…`` (TLS), ``unix:///path?db=0``,
     ``redis+sentinel://[user:password@]host1:26379,host2:26379/service[/db]`` (the user and password are those
     of the server; ``?sentinel_username=…&sentinel_password=…`` are for the Sentinels) and
-    ``redis+cluster://[user:password@]host1:7000,host2:7001``. Options are those of redis-py.
+    ``redis+cluster://[user:password@]host1:7000,host2:7001``. Options are those of redis-py;
+    of ``ssl_cert_reqs`` also the names that Celery has.
 
     Raises:
         ConfigurationError: it isn't such a URL. The message shows no password.
@@ -83,7 +85,7 @@ def parse(url: str) -> RedisUrl:
         rest = " (a REST address; a queue needs the Redis protocol)" if scheme in ("http", "https") else ""
         raise ConfigurationError(f"the Redis URL is {mask(url)!r}{rest}: give one that begins with {_SCHEMES}")
     try:
-        return _PARSERS[scheme](url)
+        return _PARSERS[scheme](_CELERYS_CERT_REQS.sub(lambda name: name[0].removeprefix("CERT_").lower(), url))
     except ConfigurationError:
         raise
     except ValueError as error:  # a port that is no number, an unclosed bracket, an option of the wrong type
@@ -131,6 +133,10 @@ def _plain(url: str) -> RedisUrl:
     elif not parts.path:
         raise ConfigurationError("the Redis URL unix:// has no path: write unix:///path/to/redis.sock")
     parse_url(url)
+    try:
+        redis.ConnectionPool.from_url(url).make_connection()  # it connects when it is used
+    except (TypeError, redis.RedisError) as error:
+        raise ConfigurationError(f"an option of the Redis URL {mask(url)!r} can't be used: {error}") from None
     return RedisUrl(url)
 
 

@@ -83,7 +83,7 @@ def enqueue(
             payload,
             delay_seconds=delay,
             job_id=job_id,
-            unique=Unique(unique) if unique else None,
+            unique=None if unique is None else Unique(unique),
             priority=priority,
             max_attempts=max_attempts,
             backoff_seconds=backoff,

@@ -121,3 +121,17 @@ def test_masking(url: str, shown: str) -> None:
 def test_a_parsed_url_shows_no_password() -> None:
     url = parse("redis+sentinel://u:sekret@one/m?sentinel_password=s3ntinel")
     assert not any(password in f"{url} {url!r}" for password in PASSWORDS)
+
+
+@pytest.mark.parametrize("option", ["foo=bar", "ssl_cert_reqs=none"])
+def test_an_option_that_connections_do_not_have_is_named_before_the_first_one(option: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"option of the Redis URL .*{option.partition('=')[0]}"):
+        parse(f"redis://user:secret@localhost:6379/0?{option}")
+
+
+@pytest.mark.parametrize("name", ["none", "optional", "required"])
+def test_celerys_names_of_how_a_certificate_is_checked_are_known(name: str) -> None:
+    url = parse(f"rediss://localhost/0?ssl_cert_reqs=CERT_{name.upper()}")
+    assert connect(url).get_connection_kwargs()["ssl_cert_reqs"] == name
+    with pytest.raises(ConfigurationError, match="can't be used"):
+        parse("rediss://localhost/0?ssl_cert_reqs=CERT_MAYBE")

@@ -12,6 +12,7 @@ local P = KEYS[1]
 local nonce, number = ARGV[2], ARGV[3]
 local visibility, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
 local SWEEP = 100
+if not visibility or not limit then return redis.error_reply('SVCJOBS INVALID reserve: no number of seconds or jobs') end
 
 -- Why the job can't be run, or nil; with it the attempt number.
 local function judge(fields, now)

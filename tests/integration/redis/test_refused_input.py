@@ -10,9 +10,11 @@ import pytest
 import redis
 
 from svcjobs.effects import Count, Follow, SetResult
-from svcjobs.errors import InvalidJob, JobsError, PayloadTooLarge
+from svcjobs.errors import ConfigurationError, InvalidJob, JobsError, PayloadTooLarge
 from svcjobs.job import NewJob
 from svcjobs.redis_queue import RedisJobQueue
+from svcjobs.settlement import Ack
+from svcjobs.worker import process_one
 from tests.audit import check
 from tests.servers import RedisServer
 
@@ -50,6 +52,47 @@ def test_a_limit_that_a_handler_garbles_is_left_as_it_was(queue: RedisJobQueue, 
     kept = queue.get("7")
     assert kept
     assert (kept.max_attempts, kept.backoff_seconds) == (5, 60)
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, -5, "60", None, True])
+def test_a_queue_whose_leases_last_no_time_is_refused(redis_client: redis.Redis, prefix: str, seconds: Any) -> None:
+    with pytest.raises(ConfigurationError, match="visibility_timeout is"):
+        RedisJobQueue(redis_client, prefix=prefix, visibility_timeout=seconds)
+
+
+@pytest.mark.parametrize("defaults", [{"max_attempts": 0}, {"max_attempts": 10**16}, {"backoff_seconds": -1}])
+def test_a_queue_whose_defaults_no_job_can_have_is_refused(
+    redis_client: redis.Redis, prefix: str, defaults: Any
+) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(defaults))):
+        RedisJobQueue(redis_client, prefix=prefix, **defaults)
+
+
+def test_a_reserve_without_a_lease_takes_nothing(redis_client: redis.Redis, queue: RedisJobQueue) -> None:
+    queue.enqueue("work", job_id="7")
+    queue._protocol.visibility_timeout = "60"  # type: ignore[assignment]
+    with pytest.raises(ConfigurationError, match="no number of seconds"):
+        queue.reserve_next()
+    check(redis_client, queue.name, {"7"})
+    assert queue.stats().ready == 1
+
+
+async def test_effects_that_cannot_be_stored_cost_the_attempt_that_has_them(queue: RedisJobQueue) -> None:
+    queue.enqueue("work", job_id="7", max_attempts=1)
+    assert await process_one(queue, lambda job: Ack(job, [Follow(NewJob("next", {"a": {1}}))]))
+    (dead,) = queue.dead()
+    assert (dead.id, dead.reason) == ("7", "exhausted")
+    assert (
+        dead.last_error
+        == "InvalidJob: the payload can't be written as JSON: Object of type set is not JSON serializable"
+    )
+    for effects in ([5], [None]):
+        queue.requeue("7")
+        job = queue.reserve_next()
+        assert job
+        with pytest.raises(InvalidJob, match="is no effect"):
+            queue.ack(job, effects=effects)  # type: ignore[arg-type]
+        queue.bury(job, reason="again")
 
 
 def test_a_result_for_a_database_that_is_not_there_is_refused_with_its_settlement(
