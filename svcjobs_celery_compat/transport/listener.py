@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -98,6 +99,7 @@ class Listener:
             return
         if self._fd >= 0:
             self._on_close(self._fd)
+            os.close(self._fd)
             self._fd = -1
         connection.disconnect()
 
@@ -106,5 +108,7 @@ class Listener:
         pool.connection_kwargs["protocol"] = 2  # with the newer one a server may send what wasn't asked for
         self._connection = pool.make_connection()
         self._connection.connect()
-        self._fd = self._connection._sock.fileno()  # redis-py has no other way to it
+        # One of our own, as redis-py closes its own when a call fails: a descriptor that was closed can't be taken out of
+        # an event loop any more, and while a forked child has it too, the loop would hear of it for ever.
+        self._fd = os.dup(self._connection._sock.fileno())  # redis-py has no other way to it
         self._on_open(self._fd)
