@@ -57,7 +57,13 @@ class UniqueConflict(JobsError):
 
 
 class QueueUnavailable(JobsError, ConnectionError):
-    """Redis can't be reached, or doesn't answer in time. Whether the call took effect is unknown."""
+    """Redis can't be reached, or doesn't answer in time. Whether the call took effect is unknown.
+
+    Attributes:
+        request: names an enqueue that failed so, for whoever makes it again; None of other calls.
+    """
+
+    request: tuple[str, int] | None = None
 
 
 class QueueReadOnly(QueueUnavailable):

@@ -128,8 +128,16 @@ class RedisJobQueue:
         )  # fmt: skip
         return self._drive(self._protocol.enqueue([new]))[0]
 
-    def enqueue_many(self, jobs: Sequence[NewJob]) -> list[Job]:
-        return self._drive(self._protocol.enqueue(jobs))
+    def enqueue_many(self, jobs: Sequence[NewJob], *, request: tuple[str, int] | None = None) -> list[Job]:
+        """See :meth:`svcjobs.queue.JobQueue.enqueue_many`.
+
+        Args:
+            jobs: what to store.
+            request: :attr:`~svcjobs.errors.QueueUnavailable.request` of the same call, by this object or another one for
+                the queue, when it is made again within two minutes: if the server carried the first one out unheard, or
+                will, nothing is stored twice. For 500 jobs at most.
+        """
+        return self._drive(self._protocol.enqueue(jobs, request))
 
     def reserve_next(self) -> Job | None:
         jobs = self.reserve_many(1)

@@ -23,6 +23,7 @@ from svcjobs.errors import (
     JobNotFound,
     JobsError,
     LeaseLost,
+    QueueUnavailable,
     RequestAbandoned,
     UniqueConflict,
 )
@@ -75,15 +76,20 @@ class RedisProtocol:
 
     # storing
 
-    def enqueue(self, new: Sequence[NewJob]) -> Program[list[Job]]:
-        """Store jobs, checked before the first is sent."""
+    def enqueue(self, new: Sequence[NewJob], request: Request | None = None) -> Program[list[Job]]:
+        """Store jobs, checked before the first is sent; see :meth:`RedisJobQueue.enqueue_many`."""
         encoded = [self._encode(job) for job in new]
         stored: list[Job] = []
         for start in range(0, len(new), BATCH):
             chunk = encoded[start : start + BATCH]
-            request = self._requests.next()
-            reply = yield calls.enqueue(self.prefix, self.now(), request, [part for job in chunk for part in job])
+            request = request or self._requests.next()
+            try:
+                reply = yield calls.enqueue(self.prefix, self.now(), request, [part for job in chunk for part in job])
+            except QueueUnavailable as error:
+                error.request = request
+                raise
             self._requests.answered(request)
+            request = None
             stored += self._as_stored(new[start : start + BATCH], reply)
         return stored
 

@@ -20,7 +20,7 @@ from svcjobs_celery_compat.outcome import effects_for
 from svcjobs_celery_compat.transport.batch import PublishBatch
 from svcjobs_celery_compat.transport.intake import Intake, sort_out
 from svcjobs_celery_compat.transport.qos import QoS, give_back
-from svcjobs_celery_compat.transport.wire import Message, as_job
+from svcjobs_celery_compat.transport.wire import FAILED_REQUEST, Message, as_job
 
 logger = logging.getLogger(__name__)
 
@@ -60,10 +60,16 @@ class Channel(virtual.Channel):
     def _put(self, queue: str, message: Message, _publish_batch: PublishBatch | None = None, **_: Any) -> None:
         queue = self.routes.queue_for(queue, message)
         job = as_job(message, self._step(self._get_message_priority(message)))
-        if _publish_batch is None:
-            self.store(queue, [job])
-        else:
+        if _publish_batch is not None:
             _publish_batch.add((queue, job))
+            return
+        properties = message["properties"]  # the same object when kombu publishes again after a failure
+        try:
+            self.store(queue, [job], properties.pop(FAILED_REQUEST, None))
+        except QueueUnavailable as error:
+            if error.request:
+                properties[FAILED_REQUEST] = error.request
+            raise
 
     def _put_fanout(
         self, exchange: str, message: Message, routing_key: str, _publish_batch: PublishBatch | None = None, **_: Any
@@ -74,8 +80,13 @@ class Channel(virtual.Channel):
         else:
             _publish_batch.add(send)
 
-    def store(self, queue: str, jobs: Sequence[NewJob]) -> None:
+    def store(self, queue: str, jobs: Sequence[NewJob], request: tuple[str, int] | None = None) -> None:
         """Enqueue messages; those that follow a task of our worker commit with its outcome.
+
+        Args:
+            queue: where to, by its kombu name.
+            jobs: the messages.
+            request: of the call that failed, when this one repeats it.
 
         Raises:
             JobsError: as :meth:`~svcjobs.queue.JobQueue.enqueue_many`.
@@ -83,7 +94,7 @@ class Channel(virtual.Channel):
         target = self.queues.named(queue)
         effects = effects_for(self.client, same_database=True)
         if effects is None:
-            target.enqueue_many(jobs)
+            target.enqueue_many(jobs, request=request)
         else:
             effects += [Follow(job, target.name) for job in jobs]
         self.declarations.used(target.name, now=True)

@@ -23,7 +23,9 @@ Payload = dict[str, Any]
 PLAIN_NAME = "kombu.message"
 """Name of a job whose message is no task."""
 META = ("headers", "properties", "content-type", "content-encoding")
-_OF_DELIVERY = ("delivery_tag", "body_encoding")
+FAILED_REQUEST = "svcjobs_request"
+"""Property of a message whose publication failed, for the next try; it isn't stored."""
+_OF_DELIVERY = ("delivery_tag", "body_encoding", FAILED_REQUEST)
 _LONG_NUMBER = re.compile(rb"\d{16}")
 _ENCODER = json.JSONEncoder()
 _STR = frozenset((str,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from svcjobs.redis_queue import RedisJobQueue
 from svcjobs_celery_compat.transport.connection import Connection
 from svcjobs_celery_compat.transport.producer import Producer
 from tests.compat.transport.kombu_client import OpenConnection
-from tests.servers import free_port
+from tests.servers import RedisServer, free_port
 
 TASK: Any = ([1, "ü"], {"a": None}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None})
 HEADERS = {"lang": "py", "task": "tasks.add", "id": "1", "eta": None}
@@ -140,3 +141,21 @@ def _stored(connection: kombu.Connection, number: int) -> dict[bytes, bytes]:
     for instant in (b"available_at", b"retry_until"):
         fields.pop(instant, None)
     return fields
+
+
+@pytest.mark.parametrize("kind", [kombu.Producer, Producer])
+def test_a_message_that_is_published_again_after_a_standstill_is_stored_once(
+    kind: type[kombu.Producer], own_server: RedisServer
+) -> None:
+    with kombu.Connection(f"svcjobs://127.0.0.1:{own_server.port}") as connection:
+        channel = connection.default_channel
+        producer = kind(connection)
+        producer.publish("before", "q", exchange="")
+        own_server.pause()  # longer than a call takes: kombu publishes again, and the server finds both
+        threading.Timer(3, own_server.resume).start()
+        properties: dict[str, Any] = {"correlation_id": "1"}
+        producer.publish("during", "q", exchange="", retry=True, **properties)
+        producer.publish("after", "q", exchange="")
+        got = [channel.basic_get("q", no_ack=True) for _ in range(4)]
+    assert [message and message.payload for message in got] == ["before", "during", "after", None]
+    assert got[1].properties.keys() == got[0].properties.keys() | {"correlation_id"}
