@@ -133,9 +133,9 @@ class RedisJobQueue:
 
         Args:
             jobs: what to store.
-            request: :attr:`~svcjobs.errors.QueueUnavailable.request` of the same call, by this object or another one for
-                the queue, when it is made again within two minutes: if the server carried the first one out unheard, or
-                will, nothing is stored twice. For 500 jobs at most.
+            request: :attr:`~svcjobs.errors.QueueUnavailable.request` of the same call, by this object or another one
+                for the queue, when it is made again within two minutes: if the server carried the first one out
+                unheard, or will, nothing is stored twice. For 500 jobs at most.
         """
         return self._drive(self._protocol.enqueue(jobs, request))
 

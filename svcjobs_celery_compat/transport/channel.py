@@ -15,7 +15,7 @@ from kombu.transport.base import to_rabbitmq_queue_arguments
 from svcjobs.effects import Follow
 from svcjobs.errors import JobsError, QueueUnavailable
 from svcjobs.job import Job, NewJob
-from svcjobs.settlement import Ack, Settlement
+from svcjobs.settlement import Ack, Outcome, Settlement
 from svcjobs_celery_compat.outcome import effects_for
 from svcjobs_celery_compat.transport.batch import PublishBatch
 from svcjobs_celery_compat.transport.intake import Intake, sort_out
@@ -46,6 +46,8 @@ class Channel(virtual.Channel):
         self.declarations = connection.declarations
         self.routes = connection.routes
         self._bindings = connection.bindings
+        self.callbacks: dict[str, Any] = {}
+        """By queue: who gets this channel's messages. kombu keeps those of all channels together, the last one's."""
         self._auto_delete: set[str] = set()
         self._unacked_queues: set[str] = set()  # their consumers don't ack
         self.publish_batch: PublishBatch | None = None  # that is being filled
@@ -115,11 +117,13 @@ class Channel(virtual.Channel):
         """Consume from a queue."""
         (self._unacked_queues.add if no_ack else self._unacked_queues.discard)(queue)
         super().basic_consume(queue, no_ack, *args, **kwargs)
+        self.callbacks[queue] = self.connection._callbacks[queue]
         self.intake.consume_from(self._active_queues)
 
     def basic_cancel(self, consumer_tag: str) -> None:
         """Stop a consumer; what it was sent stays its own."""
         super().basic_cancel(consumer_tag)
+        self.callbacks = {queue: call for queue, call in self.callbacks.items() if queue in self._active_queues}
         self.intake.consume_from(self._active_queues)
 
     def basic_get(self, queue: str, no_ack: bool = False, **_: Any) -> Any:
@@ -136,7 +140,7 @@ class Channel(virtual.Channel):
 
     def _get(self, queue: str, timeout: float | None = None) -> Message:
         while jobs := self.reserve(queue, 1):
-            if messages := self._sorted_out(jobs):
+            if messages := self.sorted_out(jobs):
                 return messages[0]
         raise Empty
 
@@ -155,16 +159,17 @@ class Channel(virtual.Channel):
         self.declarations.used(source.name)
         return jobs
 
-    def take(self, queue: str, jobs: list[Job]) -> list[Message]:
-        """The messages of reserved jobs; those for a consumer that doesn't ack are settled at once."""
-        messages = self._sorted_out(jobs)
-        if queue in self._unacked_queues and messages:
-            taken = [message.pop("job") for message in messages]
-            self.keeper.drop(taken)
-            self.queues.named(queue).settle_many([Ack(job) for job in taken])
-        return messages
+    def is_its_own(self, queue: str, message: Message) -> bool:
+        """Whether a fetched message may be handed out; one for a consumer that doesn't ack is settled for it first."""
+        if queue not in self._unacked_queues or "job" not in message:
+            return True
+        job = message.pop("job")
+        self.keeper.drop([job])
+        (outcome,) = self.queues.named(queue).settle_many([Ack(job)])
+        return outcome is not Outcome.STALE
 
-    def _sorted_out(self, jobs: list[Job]) -> list[Message]:
+    def sorted_out(self, jobs: list[Job]) -> list[Message]:
+        """The messages of reserved jobs, but those that aren't to be delivered."""
         messages: list[Message] = []
         settlements: list[Settlement] = []
         for job in jobs:

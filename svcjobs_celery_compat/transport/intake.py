@@ -103,7 +103,8 @@ class Intake:
         if not self._buffer:
             return False
         name, message = self._buffer.popleft()
-        self._channel.connection.deliver(message, name)
+        if self._channel.is_its_own(name, message):
+            self._channel.callbacks[name](message)
         return True
 
     def arm(self) -> None:
@@ -194,7 +195,7 @@ class Intake:
             if jobs:
                 self._order.rotate(name)
                 credit -= len(jobs)
-                self._buffer += [(name, message) for message in self._channel.take(name, jobs)]
+                self._buffer += [(name, message) for message in self._channel.sorted_out(jobs)]
                 self.in_batches = len(self._buffer) > 1
 
     def _limit(self) -> int:

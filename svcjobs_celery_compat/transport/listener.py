@@ -108,7 +108,7 @@ class Listener:
         pool.connection_kwargs["protocol"] = 2  # with the newer one a server may send what wasn't asked for
         self._connection = pool.make_connection()
         self._connection.connect()
-        # One of our own, as redis-py closes its own when a call fails: a descriptor that is closed can't be taken out of
-        # an event loop any more, and while a forked child has it too, the loop would hear of it for ever.
+        # One of our own, as redis-py closes its own when a call fails: a descriptor that is closed can't be taken out
+        # of an event loop any more, and while a forked child has it too, the loop would hear of it for ever.
         self._fd = os.dup(self._connection._sock.fileno())  # redis-py has no other way to it
         self._on_open(self._fd)

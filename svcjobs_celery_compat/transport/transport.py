@@ -115,10 +115,6 @@ class Transport(virtual.Transport):
         self.lost = True
         self.close_connection(connection)
 
-    def deliver(self, message: dict[str, Any], queue: str) -> None:
-        """Hand a message to the consumer of its queue."""
-        self._deliver(message, queue)
-
     def drain_events(self, connection: Any, timeout: float | None = None) -> None:
         """Deliver one message, waiting for it.
 

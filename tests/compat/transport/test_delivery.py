@@ -144,6 +144,32 @@ def test_a_consumer_without_acks_has_settled_before_it_sees_the_message(opened: 
     assert stored().stats().totals["acked"] == 2
 
 
+def test_a_consumer_without_acks_loses_nothing_that_it_was_not_handed(opened: OpenConnection, stored: Any) -> None:
+    connection = opened()
+    send(connection, *range(20))
+    with consuming(connection, no_ack=True) as got:
+        while len(got) < 4:
+            connection.drain_events(timeout=5)
+    assert stored().stats().ready == 16
+    assert [get(connection).payload for _ in range(16)] == list(range(4, 20))
+
+
+def test_two_channels_of_a_connection_consume_one_queue_and_one_goes_on(opened: OpenConnection, stored: Any) -> None:
+    connection = opened()
+    got: dict[str, list[Any]] = {"a": [], "b": []}
+    channels = {name: connection.channel() for name in got}
+    for name, channel in channels.items():
+        consumer = kombu.Consumer(channel, kombu.Queue("q"), on_message=got[name].append, no_ack=True)
+        consumer.consume()
+    channels["b"].close()
+    send(opened(), "x")
+    while not got["a"]:
+        connection.drain_events(timeout=5)
+    assert [message.payload for message in got["a"]] == ["x"]
+    assert got["b"] == []
+    assert stored().stats().dead == 0
+
+
 def test_a_lease_lasts_as_long_as_its_consumer_lives(opened: OpenConnection, stored: Any) -> None:
     connection = opened(visibility_timeout=0.6)
     send(connection, "a")
