@@ -271,7 +271,7 @@ class RedisScheduler(Scheduler):
         sent: list[tuple[str | None, Any]] = []
         broadcast = channel._put_fanout  # of our own transport
 
-        def store(queue: str, jobs: list[NewJob]) -> None:
+        def store(queue: str, jobs: list[NewJob], _request: object = None) -> None:
             sent.extend((queue, job) for job in jobs)
 
         def put_fanout(exchange: str, message: Any, routing_key: str, **kwargs: Any) -> None:

@@ -34,6 +34,8 @@ from svcjobs_celery_compat.canvas.signatures import (
     task_name_from,
 )
 from svcjobs_celery_compat.canvas.stamps import StampingVisitor, _merge_dictionaries
+from svcjobs_celery_compat.utils import abstract
+from svcjobs_celery_compat.utils.functional import _regen, is_list, maybe_list, regen
 
 __all__ = (
     "_CHAIN_RUN_OPTIONS",
@@ -53,15 +55,20 @@ __all__ = (
     "_merge_chain_step",
     "_merge_dictionaries",
     "_prepare_chain_from_options",
+    "_regen",
     "_stamp_regen_task",
     "_strip_chord_header_links",
+    "abstract",
     "chain",
     "chord",
     "chunks",
     "group",
+    "is_list",
+    "maybe_list",
     "maybe_signature",
     "maybe_subtask",
     "maybe_unroll_group",
+    "regen",
     "signature",
     "subtask",
     "task_name_from",

@@ -298,9 +298,7 @@ class _chord(Signature):
         header = self.tasks if isinstance(self.tasks, group) else group(self.tasks, app=self.app)
         args = (*args, *self.args) if args and not self.immutable else self.args
         done = header.apply(args, {**(self.kwargs.get("kwargs") or {}), **(kwargs or {})})
-        result = body.apply(args=(done.get(propagate=propagate),), **options)
-        first_of(result).parent = done
-        return result
+        return body.apply(args=(done.get(propagate=propagate),), **options)
 
     # size
 

@@ -44,7 +44,8 @@ class ResultSet(ResultBase):
         self._on_full.then(promise(self._on_ready, weak=True))
 
     def _on_ready(self) -> None:
-        if self.backend.is_async:
+        backend = self.backend
+        if backend is None or backend.is_async:  # results of tasks that ran here and now have none
             self.on_ready()
 
     def add(self, result: Any) -> None:

@@ -58,11 +58,11 @@ class crontab(BaseSchedule):
         self._orig_day_of_month = cronfield(day_of_month)
         self._orig_month_of_year = cronfield(month_of_year)
         self._orig_kwargs = kwargs
-        self.hour = self._expand_cronspec(self._orig_hour, 24)
-        self.minute = self._expand_cronspec(self._orig_minute, 60)
-        self.day_of_week = self._expand_cronspec(self._orig_day_of_week, 7)
-        self.day_of_month = self._expand_cronspec(self._orig_day_of_month, 31, 1)
-        self.month_of_year = self._expand_cronspec(self._orig_month_of_year, 12, 1)
+        self.hour = self._expand_cronspec(hour, 24)
+        self.minute = self._expand_cronspec(minute, 60)
+        self.day_of_week = self._expand_cronspec(day_of_week, 7)
+        self.day_of_month = self._expand_cronspec(day_of_month, 31, 1)
+        self.month_of_year = self._expand_cronspec(month_of_year, 12, 1)
         if not any(day <= _LONGEST_MONTHS[month] for month in self.month_of_year for day in self.day_of_month):
             raise ValueError(
                 f"Invalid crontab: day_of_month {self._orig_day_of_month!r} never occurs in "

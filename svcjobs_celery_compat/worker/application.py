@@ -100,9 +100,9 @@ class TaskApplication:
             self._end()
 
     @staticmethod
-    def soft_limit_error(_job_name: str, seconds: float) -> Exception:
+    def soft_limit_error(_job_name: str, _seconds: float) -> Exception:
         """What a task sees at its soft limit."""
-        error: Exception = SoftTimeLimitExceeded(seconds)
+        error: Exception = SoftTimeLimitExceeded()
         return error
 
     # a job

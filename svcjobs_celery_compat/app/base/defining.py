@@ -144,6 +144,7 @@ class Defining:
             "run": run,
             "_fun": staticmethod(fun),
             "_decorated": True,
+            "gets_itself": bind,
             "__doc__": fun.__doc__,
             "__module__": fun.__module__,
             "__annotations__": _annotations(fun),

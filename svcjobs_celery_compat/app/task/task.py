@@ -70,6 +70,9 @@ class Task(Options, Binding, Retrying, Replacing, Generic[P, R]):
     #: Set by the worker: what runs the task for a message.
     __trace__: Any = None
 
+    #: Whether it was made of a function that gets the task, with ``bind=True``.
+    gets_itself = False
+
     __v2_compat__ = False
 
     _exec_options: dict[str, Any] | None = None

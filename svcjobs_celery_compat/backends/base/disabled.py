@@ -35,5 +35,10 @@ class DisabledBackend(Backend, SyncBackendMixin):
         """``disabled://``."""
         return "disabled://"
 
+    @property
+    def _get_task_meta_for(self) -> NoReturn:
+        # as the attribute is missing, `getattr(result, "state", None)` and `hasattr` don't raise
+        raise AttributeError(f"'DisabledBackend' object has no attribute '_get_task_meta_for'. {E_NO_BACKEND}")
+
     get_state = get_status = get_result = get_traceback = _is_disabled
     get_task_meta_for = wait_for = get_many = _is_disabled

@@ -14,8 +14,10 @@ def takes_request(errback: Any) -> bool:
     """Whether an error callback is called with ``(request, exc, traceback)``, here and now; else with the task's id.
 
     The first form is that of a function with more than one argument of its own; what the signature brings along isn't
-    its own.
+    its own. One that gets its task (``bind=True``) is called with the id, as a task of its own.
     """
+    if errback.type.gets_itself:
+        return False
     try:
         parameters = inspect.signature(errback.type.run)
     except (TypeError, ValueError):
