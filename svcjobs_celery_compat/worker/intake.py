@@ -89,8 +89,10 @@ class Intake:
         wait_seconds = self._wait_seconds(job, task)
         if wait_seconds > 0:
             return Release(job, delay_seconds=wait_seconds)
+        if settlement := self.revoked(job, request):
+            return settlement  # it isn't told of as received, as in Celery
         announce(task, request, self.sender)
-        return self.revoked(job, request) or self._limited(job, request)
+        return self._limited(job, request)
 
     def _wait_seconds(self, job: Job, task: Any) -> float:
         limit = rate(task.rate_limit) if self._limits_rates and task.rate_limit else 0

@@ -111,6 +111,7 @@ def test_tasks_wait_while_nobody_can_say_whether_they_were_revoked(
     home = node_of("{jobs}")
     assert home != node_of("jobs:{celery}")
     node = worker_server.cluster.nodes[home]
+    program.told.delay("before").get(timeout=SECONDS)  # the queue is declared by now
     node.kill()
     try:
         result = program.told.delay("outage")
