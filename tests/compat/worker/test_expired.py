@@ -15,6 +15,7 @@ def work() -> None:
     """In time."""
 
 
+@pytest.mark.filterwarnings("ignore:Call to deprecated setex")  # by Celery
 @pytest.mark.parametrize("name", ["celery", "svcjobs_celery_compat"])
 def test_an_expired_task_is_revoked_and_was_not_received(name: str, own_server: RedisServer) -> None:
     package: Any = import_module(name)
