@@ -71,7 +71,7 @@ def test_a_second_signal_ends_the_grace(start: Start, redis_server: RedisServer,
 
 @pytest.mark.parametrize("slow", ["click", "tardy"], ids=["of its own", "of the application"])
 def test_ctrl_c_during_imports_is_one_line(start: Start, redis_server: RedisServer, tmp_path: Path, slow: str) -> None:
-    (tmp_path / f"{slow}.py").write_text("import time\nopen('notes', 'w').write('importing')\ntime.sleep(600)")
+    (tmp_path / f"{slow}.py").write_text("import time\nopen('notes', 'w').write('importing\\n')\ntime.sleep(600)")
     worker = start(redis_server.url, "worker", "-A", "tardy")
     worker.noted("importing")
     worker.signal(signal.SIGINT)
