@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
@@ -96,7 +96,8 @@ class Process:
         """Kill it with its children and its keeper, the supervisor first."""
         processes = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children()]
         for process in processes:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # a child may have ended meanwhile
+                process.kill()
         self.process.wait()
 
     def ends(self, timeout: float = 15) -> int:
