@@ -69,6 +69,7 @@ class Turns:
         self.seconds.append(time.monotonic() - began)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("in_a_loop", [True, False], ids=["event loop", "drain_events"])
 def test_a_lost_connection_is_opened_again_although_a_child_has_a_copy_of_it(
     connection: kombu.Connection, own_server: RedisServer, child: Callable[[], None], *, in_a_loop: bool
