@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from svcjobs.errors import (
         ConfigurationError,
         CorruptKey,
+        CredentialsRefused,
         DeadLetter,
         InvalidJob,
         JobIsDead,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
         QueueUnavailable,
         RetryLater,
         SchemaMismatch,
+        SoftTimeLimitExceeded,
+        TimeLimitExceeded,
         TooFewReplicas,
         UniqueConflict,
         UnknownJobError,
@@ -51,11 +54,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Application", "AsyncRedisJobQueue", "ConfigurationError", "CorruptKey", "Count", "DeadLetter", "Follow",
-    "InMemoryJobQueue", "InMemoryScheduler", "InvalidJob", "Job", "JobIsDead", "JobNotFound", "JobQueue",
-    "JobRegistry", "JobResult", "JobTimeoutError", "JobsError", "LeaseLost", "NewJob", "PayloadTooLarge",
+    "Application", "AsyncRedisJobQueue", "ConfigurationError", "CorruptKey", "Count", "CredentialsRefused",
+    "DeadLetter", "Follow", "InMemoryJobQueue", "InMemoryScheduler", "InvalidJob", "Job", "JobIsDead", "JobNotFound",
+    "JobQueue", "JobRegistry", "JobResult", "JobTimeoutError", "JobsError", "LeaseLost", "NewJob", "PayloadTooLarge",
     "Postponed", "QueueFull", "QueueLoading", "QueueReadOnly", "QueueRefused", "QueueUnavailable", "RedisJobQueue",
-    "RetryLater", "RetryPolicy", "SchemaMismatch", "SetResult", "TooFewReplicas", "Unique", "UniqueConflict",
+    "RetryLater", "RetryPolicy", "SchemaMismatch", "SetResult", "SoftTimeLimitExceeded",
+    "TimeLimitExceeded", "TooFewReplicas", "Unique", "UniqueConflict",
     "UnknownJobError", "WorkerRunner", "current_job", "easy_jobs", "idempotent",
     "process_one",
 ]  # fmt: skip

@@ -10,14 +10,23 @@ from typing import Any, Literal, TypeVar
 
 from svcjobs._redis import calls, worker_calls
 from svcjobs._redis.calls import Program
-from svcjobs._redis.connections import home_db, is_cluster
+from svcjobs._redis.connections import check_client, home_db, is_cluster
 from svcjobs._redis.link import AsyncLink
 from svcjobs._redis.names import check_prefix
 from svcjobs._redis.protocol import RedisProtocol
 from svcjobs.clock import Clock
 from svcjobs.effects import Effect
 from svcjobs.errors import JobsError
-from svcjobs.job import DEFAULT_BACKOFF_SECONDS, DEFAULT_MAX_ATTEMPTS, MAX_PAYLOAD_BYTES, Job, NewJob, Place, Unique
+from svcjobs.job import (
+    DEFAULT_BACKOFF_SECONDS,
+    DEFAULT_MAX_ATTEMPTS,
+    MAX_PAYLOAD_BYTES,
+    Job,
+    NewJob,
+    Place,
+    Unique,
+    as_ids,
+)
 from svcjobs.retry import RetryPolicy
 from svcjobs.settlement import Ack, Bury, Fail, Outcome, Release, Settlement
 from svcjobs.stats import QueueStats
@@ -45,6 +54,7 @@ class AsyncRedisJobQueue:
         replicas: int = 0,
         clock: Clock | None = None,
     ) -> None:
+        check_client(client, asynchronous=True)
         cluster = is_cluster(client)
         self._link = AsyncLink(client, timeout_seconds, replicas)
         self._protocol = RedisProtocol(
@@ -151,7 +161,7 @@ class AsyncRedisJobQueue:
         return await self._drive(self._protocol.cancel(job_id))
 
     async def cancel_many(self, job_ids: Sequence[str]) -> list[Outcome | None]:
-        return await self._drive(self._protocol.cancel_many(job_ids))
+        return await self._drive(self._protocol.cancel_many(as_ids(job_ids)))
 
     async def promote(self, limit: int = 1000) -> int:
         return await self._drive(self._protocol.sweep("promote", limit))
@@ -198,7 +208,7 @@ class AsyncRedisJobQueue:
         return await self._drive(self._protocol.requeue(job_id))
 
     async def requeue_many(self, job_ids: Sequence[str]) -> list[bool]:
-        return await self._drive(self._protocol.requeue_many(job_ids))
+        return await self._drive(self._protocol.requeue_many(as_ids(job_ids)))
 
     async def requeue_all(self, limit: int | None = None) -> int:
         return await self._drive(self._protocol.requeue_all(limit))
@@ -206,7 +216,7 @@ class AsyncRedisJobQueue:
     async def purge_dead(self, job_id: str | Sequence[str] | None = None) -> int:
         if job_id is None:
             return await self._drive(self._protocol.purge("dlq"))
-        return await self._drive(self._protocol.purge_dead([job_id] if isinstance(job_id, str) else job_id))
+        return await self._drive(self._protocol.purge_dead(as_ids(job_id)))
 
     async def relay_effects(self) -> int:
         """Carry out the effects that wait for another slot of a cluster; returns how many.

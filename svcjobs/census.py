@@ -6,6 +6,7 @@ Whole states in single datagrams.
 from __future__ import annotations
 
 import json
+import os
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -75,9 +76,28 @@ class Size:
         return json.dumps(self.children).encode()
 
 
-def told_to_supervisor(datagram: bytes) -> Ready | Size:
-    """The message that one of the two has encoded."""
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The worker is to stop, as by SIGTERM, told by a child; by one that was to replace another, only that one is.
+
+    Args:
+        exit_code: of the worker, unless it ends worse than that.
+        pid: of the child.
+    """
+
+    exit_code: int = 0
+    pid: int = field(default_factory=os.getpid)
+
+    def encode(self) -> bytes:
+        """The datagram."""
+        return json.dumps({"exit_code": self.exit_code, "pid": self.pid}).encode()
+
+
+def told_to_supervisor(datagram: bytes) -> Ready | Size | Stop:
+    """The message that one of the three has encoded."""
     message = json.loads(datagram)
+    if isinstance(message, dict):
+        return Stop(**message)
     return Size(message) if isinstance(message, int) else Ready(*([int(pid) for pid in pids] for pids in message))
 
 
@@ -85,7 +105,7 @@ def told_to_supervisor(datagram: bytes) -> Ready | Size:
 class ChildPipes:
     """A child's ends: it sends :class:`~svcjobs.reports.Report` and gets :class:`~svcjobs.reports.LostLeases`.
 
-    In ``running`` it writes what runs at each moment. To ``supervisor`` it may send a :class:`Size`.
+    In ``running`` it writes what runs at each moment. To ``supervisor`` it may send a :class:`Size` or :class:`Stop`.
     """
 
     reports: socket.socket

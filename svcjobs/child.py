@@ -30,6 +30,7 @@ from svcjobs.pools.choice import make_pool
 from svcjobs.pools.pool import Pool
 from svcjobs.queue import JobQueue
 from svcjobs.recycling import Recycling
+from svcjobs.tracing import export_spans
 
 if TYPE_CHECKING:
     from svcjobs.metrics import Metrics
@@ -145,6 +146,7 @@ def run_child(
             journal.close()
         for job_queue in queues:
             job_queue.close()
+        export_spans()  # after the shut-down hooks, which may make some
     return 0
 
 

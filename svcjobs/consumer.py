@@ -24,6 +24,7 @@ from svcjobs.recycling import Recycling
 from svcjobs.reports import HeldJob, Report
 from svcjobs.settlement import Ack, Outcome, Release, Settlement
 from svcjobs.source import Source
+from svcjobs.tracing import export_spans
 from svcjobs.turns import Turns
 from svcjobs.watch import Watch
 
@@ -94,6 +95,7 @@ class Consumer:
         self._cancel_by = math.inf
         self._settle_by = math.inf
         self._fatal = False
+        self.stopping = False  # whether a stop was asked for
         self.retired = False  # whether it ends by itself, for another child to take its place, or for none
 
     # from other threads
@@ -103,6 +105,7 @@ class Consumer:
 
         From any thread, and from a signal handler. A further call can only shorten the grace.
         """
+        self.stopping = True
         self._stop_by = min(self._stop_by, time.monotonic() + grace_seconds)
         self._turns.wake()
 
@@ -110,11 +113,6 @@ class Consumer:
         """Fetch no more, and end once all that was fetched has run, however long it takes. As :meth:`stop`."""
         self.retired = True
         self._turns.wake()
-
-    @property
-    def stopping(self) -> bool:
-        """Whether a stop was asked for."""
-        return self._stop_by < math.inf
 
     @property
     def holds_jobs(self) -> bool:
@@ -288,6 +286,8 @@ class Consumer:
             source.settle()
         if self._fatal and not self._backlog:
             self._keeping.publish()
+            self._keeping.count()
+            export_spans()
             logger.error("A job is over its hard time limit: this process (%d) is killed", os.getpid())
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -102,6 +102,8 @@ class Cron:
     """
 
     def __init__(self, expression: str, timezone: str = "UTC") -> None:
+        if not isinstance(expression, str):
+            raise ConfigurationError(f"the cron expression is {expression!r}: write text, such as '0 9 * * mon-fri'")
         self.expression = expression.strip()
         self.timezone = timezone
         self._zone = _zone(timezone)
@@ -303,7 +305,7 @@ def _number(field: _Field, text: str) -> int:
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError, LookupError):
+    except (AttributeError, OSError, TypeError, ValueError, LookupError):
         raise ConfigurationError(
             f"the time zone {name!r} isn't known: write a name such as Europe/Berlin; on a machine without "
             "time zone data, install tzdata"

@@ -90,7 +90,7 @@ def open_queue(
     Raises:
         ConfigurationError: the name, JOBS_PREFIX or JOBS_REPLICAS can't be used.
     """
-    settings = QueueSettings.from_environment()
+    settings = QueueSettings.from_environment(driver="redis")
     root = f"{{{settings.prefix}}}" if is_cluster(client) else settings.prefix
     return RedisJobQueue(
         client,
@@ -107,7 +107,7 @@ def open_heartbeats(client: Any, *, timeout_seconds: float = 2.0) -> Heartbeats:
     Raises:
         ConfigurationError: JOBS_PREFIX can't be used.
     """
-    prefix = QueueSettings.from_environment().prefix
+    prefix = QueueSettings.from_environment(driver="redis").prefix
     root = f"{{{prefix}}}" if is_cluster(client) else prefix
     return Heartbeats(client, prefix=root, timeout_seconds=timeout_seconds)
 

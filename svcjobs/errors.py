@@ -107,6 +107,10 @@ class QueueRefused(JobsError):
     """The server refused the call: wrong password, missing permission, or a server that is too old."""
 
 
+class CredentialsRefused(QueueRefused):
+    """The server refused the user or the password: no call is taken until they are right."""
+
+
 class CorruptKey(JobsError):
     """A key of the queue holds a type or value that it can't hold. The call changed nothing."""
 

@@ -197,11 +197,11 @@ def tell(settlement: Settlement, outcome: Outcome | None) -> None:
         logger.warning("The lease of job %s (%s) was lost: its outcome doesn't count", job.id, job.name, extra=fields)
     elif outcome is Outcome.CANCELLED:
         logger.info("Job %s (%s) was cancelled: it is in the dead letter queue", job.id, job.name, extra=fields)
-    elif isinstance(settlement, Fail | Bury):
+    elif isinstance(settlement, Fail | Bury) and not (isinstance(settlement, Bury) and settlement.logged):
         buried = outcome is Outcome.BURIED
         logger.log(
             logging.ERROR if buried else logging.WARNING,
-            "Job %s (%s) failed, attempt %d of %d, %s: %s",
+            "Job %s (%s) failed, attempt %s of %s, %s: %s",
             job.id, job.name, job.attempts, job.max_attempts,
             "now in the dead letter queue" if buried else "tried again",
             settlement.error.strip().partition("\n")[0],

@@ -20,4 +20,6 @@ def extra(name: str, package: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != package:
             raise
-        raise ConfigurationError(f"{package} isn't installed: pip install 'svcjobs[{name}]'") from error
+        raise ConfigurationError(
+            f"{package} isn't installed: pip install 'svcjobs[{name}]', or '.[{name}]' in a checkout"
+        ) from error

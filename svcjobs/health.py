@@ -71,8 +71,10 @@ class Health:
         if watch.stopping:
             return False, "stopping"
         if not watch.queue_answers:
-            return False, "the server doesn't answer"
-        fetching = any(ward.report.fetching for ward in watch.wards)
+            return False, "the server wasn't asked yet" if watch.queue_answers is None else "the server doesn't answer"
+        # the process of a schedule takes none; one that hasn't reported yet may be about to
+        takers = [ward for ward in watch.wards if ward.report.queues or ward.reported_at is None]
+        fetching = any(ward.report.fetching for ward in takers or watch.wards)
         return fetching, "" if fetching else "no child fetches jobs"
 
 

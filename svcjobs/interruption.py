@@ -67,7 +67,7 @@ class Interruptible:
 
 
 class ThreadCall:
-    """A call in one thread, in which another thread can raise an exception, once."""
+    """A call in one thread, in which other threads can raise exceptions."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -85,13 +85,17 @@ class ThreadCall:
         finally:
             self._thread_id = None  # once more: the exception may have come in the middle of leaving
 
-    def interrupt(self, error: type[BaseException]) -> bool:
+    def interrupt(self, error: type[BaseException], *, again: bool = False) -> bool:
         """Raise ``error`` at the call's next bytecode; False when it has ended, or was interrupted before.
 
-        A call that waits in C (a sleep, a socket) gets it when that returns.
+        A call that waits in C (a sleep, a socket) gets it when that returns; of several meanwhile, the last one.
+
+        Args:
+            error: its class.
+            again: also when it was interrupted before.
         """
         with self._lock:
-            if self._thread_id is None or self._interrupted:
+            if self._thread_id is None or (self._interrupted and not again):
                 return False
             self._interrupted = True
             _raise_in(self._thread_id, error)

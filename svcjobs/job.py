@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
 from svcjobs.errors import ConfigurationError, InvalidJob, PayloadTooLarge
 from svcjobs.progress import Progress
-from svcjobs.retry import RetryPolicy
+from svcjobs.retry import RetryPolicy, is_number
 from svcjobs.tracing import with_context
 
 DEFAULT_MAX_ATTEMPTS = 5
@@ -20,6 +21,9 @@ MOST_ATTEMPTS = 10**15 - 1
 """As good as for ever, and a number that every part can hold."""
 LONGEST_SECONDS = 100 * 366 * 86400
 """A hundred years: no delay is longer, so that every instant can be written in ISO 8601."""
+
+YEAR_9999 = 253_370_764_800
+"""Seconds since the epoch; what an instant can be."""
 
 PAYLOAD_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
@@ -58,8 +62,9 @@ class Unique:
             raise InvalidJob(f"the unique scope is {self.scope!r}: use queued, done or window")
         if (self.scope == "window") != (self.window_seconds is not None):
             raise InvalidJob("window_seconds goes with scope='window', and only with it")
-        if self.window_seconds is not None and not (0 < self.window_seconds <= LONGEST_SECONDS):
-            raise InvalidJob(f"window_seconds is {self.window_seconds}: give a positive number of seconds")
+        window = self.window_seconds
+        if window is not None and not (is_number(window) and 0 < window <= LONGEST_SECONDS):
+            raise InvalidJob(f"window_seconds is {window!r}: give a positive number of seconds")
 
 
 @dataclass(slots=True)
@@ -226,6 +231,38 @@ def check_queue_settings(visibility_timeout: object, max_attempts: object, backo
         raise ConfigurationError(_bad_attempts(max_attempts))
 
 
+def check_id(job_id: object) -> None:
+    """Raise InvalidJob when ``job_id`` can't be a stored job's: ids are text, even those that are numbers.
+
+    Bytes that aren't UTF-8 are text too, as surrogates, since somebody may have stored such an id by hand.
+    """
+    if not isinstance(job_id, str):
+        hint = f": write {str(job_id)!r}" if isinstance(job_id, int) else ""
+        raise InvalidJob(f"the job's id is {job_id!r}, but ids are text{hint}")
+    try:
+        job_id.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise InvalidJob(f"the job's id is {job_id!r}: lone surrogates aren't taken") from None
+
+
+def as_ids(given: str | Iterable[str]) -> list[str]:
+    """One id, or several, as a list.
+
+    Raises:
+        InvalidJob: one of them isn't text.
+    """
+    ids = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+    for job_id in ids:
+        check_id(job_id)
+    return ids
+
+
+def check_tick(tick_at: object) -> None:
+    """Raise InvalidJob when ``tick_at`` is no instant: a finite number of seconds since the epoch."""
+    if not (is_number(tick_at) and abs(tick_at) < YEAR_9999):
+        raise InvalidJob(f"the tick is at {tick_at!r}: give seconds since the epoch")
+
+
 def encode_payload(payload: dict[str, Any], limit_bytes: int | None = None) -> str:
     """The payload as JSON text.
 
@@ -269,7 +306,7 @@ def _check_text(text: object, what: str) -> None:
 
 def check_seconds(value: object, what: str) -> None:
     """Raise InvalidJob when ``value`` is no duration: a number from 0 to ``LONGEST_SECONDS``."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST_SECONDS:
+    if not (is_number(value) and 0 <= value <= LONGEST_SECONDS):
         raise InvalidJob(f"{what} is {value!r}: give a number of seconds from 0 to {LONGEST_SECONDS}")
 
 

@@ -73,7 +73,9 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        further = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        # what an extra calls as the line's own fields is kept, beside them
+        line |= {f"extra_{name}" if name in line else name: value for name, value in further.items()}
         if record.exc_info and record.exc_info[1] is not None:
             line["exception"] = format_error(record.exc_info[1])
         if record.stack_info:

@@ -76,8 +76,8 @@ class JournalStore:
         self._client.close()
 
 
-def _name(queue: str, job_id: str) -> str:
-    return f"{queue}:journal:{job_id}"
+def _name(queue: str, job_id: str) -> bytes:
+    return f"{queue}:journal:{job_id}".encode("utf-8", "surrogateescape")  # an id may be any bytes
 
 
 def _page(text: Any) -> JournalPage | None:

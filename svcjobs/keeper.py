@@ -18,6 +18,7 @@ from typing import Protocol
 from svcjobs.census import Census, KeeperPipes, Ready
 from svcjobs.errors import QueueUnavailable
 from svcjobs.estate import Estate
+from svcjobs.process import send_signal
 from svcjobs.queue import JobQueue
 from svcjobs.reports import HeldJob, LostLeases, Report, send
 from svcjobs.settlement import Outcome
@@ -234,9 +235,10 @@ class Keeper:
         self._estates.append(estate)
         if estate.jobs:
             logger.warning(
-                "Child %d died; jobs that it hadn't started: %d, running: %s",
-                estate.pid, len(estate.jobs) - len(estate.running),
-                ", ".join(f"{job.job_id} ({job.name})" for job in estate.running) or "none",
+                "Child %d died%s; it ran: %s; others that it held, by its last report: %d",
+                estate.pid, f", {estate.limit.seconds:g} s were its job's hard limit" if estate.limit else "",
+                ", ".join(f"{job.job_id} ({job.name})" for job in estate.running) or "nothing",
+                len(estate.jobs) - len(estate.running),
             )  # fmt: skip
 
     def _look_after_orphans(self, now: float) -> None:
@@ -251,8 +253,7 @@ class Keeper:
     def _signal_wards(self, number: signal.Signals) -> None:
         for ward in self._wards.values():
             if not ward.is_dead:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(ward.pid, number)
+                send_signal(ward.pid, number)
 
     def _tell_ready(self) -> None:
         reports = [ward.report for ward in self._wards.values() if ward.reported_at]

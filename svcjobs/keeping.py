@@ -56,6 +56,10 @@ class Keeping(Protocol):
         """Let the present state be known."""
         ...
 
+    def count(self) -> None:
+        """Let what was counted be known."""
+        ...
+
     def end(self) -> None:
         """The child holds no lease any more."""
         ...
@@ -110,7 +114,7 @@ class KeeperLink:
     def end(self) -> None:
         self._ended = True
         self._running.fetches_no_more()
-        self._count()
+        self.count()
         self.publish()
 
     def _serve(self) -> None:
@@ -120,7 +124,7 @@ class KeeperLink:
                 if time.monotonic() >= report_at:
                     report_at = time.monotonic() + REPORT_EVERY_SECONDS
                     self.publish()
-                    self._count()
+                    self.count()
                 pause = max(0.0, report_at - time.monotonic())
                 if wait([self._lost_socket], pause):
                     self._hear()
@@ -138,7 +142,7 @@ class KeeperLink:
                 for lease in message.cancelled:
                     self._cancelled(lease)
 
-    def _count(self) -> None:
+    def count(self) -> None:
         for tally in self._tallies():
             send(self._reports, tally.encode())
 
@@ -178,6 +182,9 @@ class OwnLeases:
         self._leases[job.queue].drop(job)
 
     def publish(self) -> None:
+        """Nobody asks."""
+
+    def count(self) -> None:
         """Nobody asks."""
 
     def end(self) -> None:

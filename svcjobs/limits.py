@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from svcjobs.errors import ConfigurationError, JobTimeoutError, SoftTimeLimitExceeded
-from svcjobs.job import Job
+from svcjobs.job import LONGEST_SECONDS, Job
 
 HARD_LIMIT_POOLS = ("prefork",)
 SoftError: TypeAlias = Callable[[str, float], Exception]
 """Makes what is raised in a handler at its soft limit, from the job's name and the limit. Its class can be made
 without arguments too."""
+Alarm: TypeAlias = tuple[float, Exception]
+"""Seconds that a handler has run, and the error that is raised in it then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Limits:
         soft_error: makes what is raised at the soft limit; the application may have another one.
 
     Raises:
-        ConfigurationError: a limit isn't positive, or the hard one isn't above the soft one.
+        ConfigurationError: a limit isn't positive, or is too long, or the hard one isn't above the soft one.
     """
 
     soft_seconds: float | None = None
@@ -37,8 +39,10 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("soft_seconds", "hard_seconds", "timeout_seconds"):
             seconds = getattr(self, name)
-            if seconds is not None and not seconds > 0:
-                raise ConfigurationError(f"{name} is {seconds!r}: give a positive number of seconds, or None")
+            if seconds is not None and not _is_limit(seconds):
+                raise ConfigurationError(
+                    f"{name} is {seconds!r}: give a positive number of seconds, at most {LONGEST_SECONDS}, or None"
+                )
         if self.soft_seconds is not None and self.hard_seconds is not None and self.hard_seconds <= self.soft_seconds:
             raise ConfigurationError(
                 f"the hard time limit ({self.hard_seconds:g} s) must be above the soft one ({self.soft_seconds:g} s): "
@@ -57,12 +61,15 @@ class Limits:
                 "use -P prefork (--pool prefork), or a soft limit"
             )
 
-    def alarm(self, job: Job) -> tuple[float, Exception] | None:
-        """The limit that comes first inside a handler: its seconds, and the error that is raised there."""
+    def alarms(self, job: Job) -> Sequence[Alarm]:
+        """What is raised inside a handler, and when, the first one first."""
         soft, timeout = self.soft_seconds, self.timeout_seconds
+        alarms: list[Alarm] = []
         if soft is not None and (timeout is None or soft <= timeout):
-            return soft, self.soft_error(job.name, soft)
-        return None if timeout is None else (timeout, JobTimeoutError(job.name, timeout))
+            alarms.append((soft, self.soft_error(job.name, soft)))
+        if timeout is not None:
+            alarms.append((timeout, JobTimeoutError(job.name, timeout)))
+        return alarms
 
 
 def limits_of(job: Job, defaults: Limits, *, kills: bool) -> Limits:
@@ -76,10 +83,15 @@ def limits_of(job: Job, defaults: Limits, *, kills: bool) -> Limits:
     """
     if job.soft_time_limit_seconds is None and job.time_limit_seconds is None:
         return defaults
-    soft = job.soft_time_limit_seconds or defaults.soft_seconds
-    hard = job.time_limit_seconds or defaults.hard_seconds
+    soft = job.soft_time_limit_seconds if _is_limit(job.soft_time_limit_seconds) else defaults.soft_seconds
+    hard = job.time_limit_seconds if _is_limit(job.time_limit_seconds) else defaults.hard_seconds
     if hard is not None and not kills:
         soft, hard = hard if soft is None else min(soft, hard), None
     if soft is not None and hard is not None and soft >= hard:
         soft = None  # one of them is the worker's: the handler would never see the soft one
     return Limits(soft, hard, defaults.timeout_seconds, defaults.soft_error)
+
+
+def _is_limit(seconds: float | None) -> bool:
+    """Whether a timer can be set to it; a message of other software may carry anything."""
+    return seconds is not None and 0 < seconds <= LONGEST_SECONDS

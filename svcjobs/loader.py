@@ -7,9 +7,9 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Strict, ValidationError
 
 from svcjobs.errors import JobsError
 from svcjobs.queue import JobQueue
@@ -49,7 +49,7 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    interval_seconds: float | None = None
+    interval_seconds: Annotated[float, Strict()] | None = None
     cron: str | None = None
     timezone: str | None = None
     target: str | None = None

@@ -9,21 +9,23 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from svcjobs.clock import Clock
-from svcjobs.effects import Count, Effect, Follow, SetResult, check_effect
-from svcjobs.errors import ClockSkew, ConfigurationError, JobIsDead, JobNotFound, JobsError, LeaseLost, UniqueConflict
+from svcjobs.effects import Effect
+from svcjobs.errors import ConfigurationError, JobIsDead, JobNotFound, JobsError, LeaseLost, UniqueConflict
 from svcjobs.job import (
     DEFAULT_BACKOFF_SECONDS,
     DEFAULT_MAX_ATTEMPTS,
     MAX_PAYLOAD_BYTES,
-    MOST_SECONDS_AHEAD,
     Job,
     NewJob,
     Place,
     Unique,
+    as_ids,
     check_queue_settings,
     check_seconds,
+    check_tick,
     encode_payload,
 )
+from svcjobs.memory_effects import MemoryEffects
 from svcjobs.memory_server import MemoryServer
 from svcjobs.memory_settlement import cancel, leased_record, settle
 from svcjobs.memory_store import Record
@@ -80,6 +82,7 @@ class InMemoryJobQueue:
         self._lock = self._server.lock
         self._defaults = Defaults(max_attempts, backoff_seconds)
         self._max_payload_bytes = max_payload_bytes
+        self._effects = MemoryEffects(self._server, name, self._defaults, max_payload_bytes)
         self._nonce = secrets.token_hex(5)
         self._leased: dict[str, Job] = {}
 
@@ -114,6 +117,7 @@ class InMemoryJobQueue:
         return self.enqueue_many([new])[0]
 
     def enqueue_many(self, jobs: Sequence[NewJob]) -> list[Job]:
+        jobs = list(jobs)
         texts = [encode_payload(job.payload, self._max_payload_bytes) for job in jobs]
         with self._lock:
             for job in jobs:
@@ -168,22 +172,30 @@ class InMemoryJobQueue:
         self._settle_one(Release(self._reserved(job), delay_seconds, charged, suspect))
 
     def settle_many(self, settlements: Sequence[Settlement]) -> list[Outcome]:
+        settlements = list(settlements)
+        outcomes = [Outcome.STALE] * len(settlements)
         with self._lock:
-            self._check_follows(settlements)
             now = self._clock()
-            front: list[Record] = []
-            outcomes = [settle(self._store, settlement, now, front) for settlement in settlements]
-            for record in reversed(front):
-                self._store.make_ready(record, first=True)
-            # all jobs first, then all effects: one of them may store a job anew that is done here
-            for settlement, outcome in zip(settlements, outcomes, strict=True):
-                if outcome is not Outcome.STALE and not isinstance(settlement, Release):
-                    for effect in settlement.effects:
-                        self._carry_out(effect, now)
+            self._effects.check(settlements, now)
+            # verb by verb, as a server gets them
+            for verb in (Ack, Fail, Bury, Release):
+                self._settle(verb, settlements, outcomes, now)
             for settlement in settlements:
                 if self._leased.get(settlement.job.id) is settlement.job:
                     del self._leased[settlement.job.id]
             return outcomes
+
+    def _settle(self, verb: type, settlements: Sequence[Settlement], outcomes: list[Outcome], now: float) -> None:
+        places = [at for at, settlement in enumerate(settlements) if type(settlement) is verb]
+        front: list[Record] = []
+        for at in places:
+            outcomes[at] = settle(self._store, settlements[at], now, front)
+        for record in reversed(front):
+            self._store.make_ready(record, first=True)
+        # all jobs first, then all effects: one of them may store a job anew that is done here
+        for at in places:
+            if outcomes[at] is not Outcome.STALE:
+                self._effects.carry_out(settlements[at], now)
 
     def extend(self, job: Job | str, *, seconds: float | None = None) -> Outcome:
         known = self._reserved(job)
@@ -212,7 +224,7 @@ class InMemoryJobQueue:
             return cancel(self._store, self._known(job_id), self._clock())
 
     def cancel_many(self, job_ids: Sequence[str]) -> list[Outcome | None]:
-        return [_unless(self.cancel, job_id, JobNotFound, JobIsDead) for job_id in job_ids]
+        return [_unless(self.cancel, job_id, JobNotFound, JobIsDead) for job_id in as_ids(job_ids)]
 
     def promote(self, limit: int = 1000) -> int:
         with self._lock:
@@ -235,7 +247,7 @@ class InMemoryJobQueue:
 
     def get(self, job_id: str) -> Job | None:
         with self._lock:
-            record = self._store.records.get(job_id)
+            record = self._store.find(job_id)
             return None if record is None else record.copy()
 
     def stats(self) -> QueueStats:
@@ -257,17 +269,17 @@ class InMemoryJobQueue:
 
     def place(self, job_id: str) -> Place | None:
         with self._lock:
-            record = self._store.records.get(job_id)
+            record = self._store.find(job_id)
             return None if record is None else record.place
 
     def peek(self, place: Place, limit: int = 100, offset: int = 0) -> list[Job]:
         with self._lock:
-            return [record.copy() for record in self._store.lying_in(place)[offset : offset + limit]]
+            return [record.copy() for record in self._store.lying_in(place)[offset : offset + max(limit, 0)]]
 
     def dead(self, limit: int = 100, offset: int = 0, *, oldest_first: bool = False) -> list[Job]:
         with self._lock:
             records = self._store.lying_in("dead")[:: -1 if oldest_first else 1]
-            return [record.copy() for record in records[offset : offset + limit]]
+            return [record.copy() for record in records[offset : offset + max(limit, 0)]]
 
     def requeue(self, job_id: str) -> Job:
         with self._lock:
@@ -279,34 +291,32 @@ class InMemoryJobQueue:
     def requeue_many(self, job_ids: Sequence[str]) -> list[bool]:
         with self._lock:
             dead = self._store.dead
-            return [one in dead and _unless(self.requeue, one, UniqueConflict) is not None for one in job_ids]
+            ids = as_ids(job_ids)
+            return [one in dead and _unless(self.requeue, one, UniqueConflict) is not None for one in ids]
 
     def requeue_all(self, limit: int | None = None) -> int:
         with self._lock:
             requeued = (job_id for job_id in list(self._store.dead) if self.requeue_many([job_id])[0])
-            return sum(1 for _ in islice(requeued, limit))
+            return sum(1 for _ in islice(requeued, None if limit is None else max(limit, 0)))
 
     def purge_dead(self, job_id: str | Sequence[str] | None = None) -> int:
         with self._lock:
             dead = self._store.dead
-            ids = list(dead) if job_id is None else [job_id] if isinstance(job_id, str) else job_id
+            ids = list(dead) if job_id is None else as_ids(job_id)
             records = [dead[one] for one in dict.fromkeys(ids) if one in dead]
             for record in records:
                 self._store.forget(record)
             return len(records)
 
     def claim_tick(self, name: str, tick_at: float, job: NewJob | None = None) -> Job | None:
+        check_tick(tick_at)
         text = "" if job is None else encode_payload(job.payload, self._max_payload_bytes)
         with self._lock:
             if job is not None:
                 self._store.refuse_dead(job)
-            last = self._store.ticks.get(name)
-            if last is not None and last >= tick_at:
-                return None
             now = self._clock()
-            if tick_at - now > MOST_SECONDS_AHEAD:
-                raise ClockSkew(tick_at - now, now)
-            self._store.ticks[name] = tick_at
+            if not self._store.take_tick(name, tick_at, now):
+                return None
             if job is None:
                 return self._defaults.job(NewJob(name), {}, self.name, now)
             return self._defaults.store(self._store, job, text, now)
@@ -319,7 +329,7 @@ class InMemoryJobQueue:
         """There is nothing to close."""
 
     def _known(self, job_id: str) -> Record:
-        record = self._store.records.get(job_id)
+        record = self._store.find(job_id)
         if record is None:
             raise JobNotFound(f"the queue {self.name} has no job {job_id}")
         return record
@@ -369,25 +379,6 @@ class InMemoryJobQueue:
         if outcome is Outcome.STALE:
             raise LeaseLost(settlement.job.id)
         return outcome
-
-    def _carry_out(self, effect: Effect, now: float) -> None:
-        match effect:
-            case SetResult():
-                self._server.set_result(effect, now)
-            case Count():
-                self._server.count(effect, now)
-            case Follow(job=job, queue=queue):
-                store = self._server.store(queue or self.name)
-                self._defaults.store(store, job, encode_payload(job.payload), now)
-
-    def _check_follows(self, settlements: Sequence[Settlement]) -> None:
-        """Refuse a batch whose jobs to follow can't be stored, before any of it is settled."""
-        for settlement in settlements:
-            for effect in () if isinstance(settlement, Release) else settlement.effects:
-                check_effect(effect)
-                if isinstance(effect, Follow):
-                    encode_payload(effect.job.payload, self._max_payload_bytes)
-                    self._server.store(effect.queue or self.name).refuse_dead(effect.job)
 
 
 def _unless(act: Callable[[str], T], job_id: str, *refusals: type[JobsError]) -> T | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import threading
 
 from svcjobs.effects import Count, SetResult
+from svcjobs.errors import CorruptKey
 from svcjobs.memory_store import MemoryStore
 
 
@@ -20,8 +22,8 @@ class MemoryServer:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self._stores: dict[str, MemoryStore] = {}
-        self._results: dict[str, bytes] = {}
-        self._counters: dict[str, dict[str | None, int]] = {}
+        self._strings: dict[str, bytes] = {}
+        self._hashes: dict[str, dict[str, int]] = {}
         self._expiry: dict[str, float] = {}
         self._expiring: list[tuple[float, str]] = []
 
@@ -36,27 +38,40 @@ class MemoryServer:
         """The result under ``key``, or None when there is none or its time is up."""
         with self.lock:
             self._expire(now)
-            return self._results.get(key)
+            return self._strings.get(key)
 
     def counter(self, key: str, field: str | None = None, *, now: float) -> int:
         """The counter ``key``, or its ``field``; 0 when it was never counted or its time is up."""
         with self.lock:
             self._expire(now)
-            return self._counters.get(key, {}).get(field, 0)
+            return int(self._strings.get(key, b"0")) if field is None else self._hashes.get(key, {}).get(field, 0)
+
+    def check_count(self, effect: Count, now: float) -> None:
+        """Raise CorruptKey when something is under the key that can't be counted so, as a Redis server refuses it."""
+        self._expire(now)
+        other = self._hashes if effect.field is None else self._strings
+        if effect.key in other:
+            kind = "string" if effect.field is None else "hash"
+            raise CorruptKey(f"{effect.key} isn't a {kind}: nothing was changed")
 
     def set_result(self, effect: SetResult, now: float) -> None:
         """Do what ``effect`` says."""
         self._expire(now)
         value = effect.value
-        self._results[effect.key] = value.encode() if isinstance(value, str) else bytes(value)
-        self._expiry.pop(effect.key, None)  # as SET does
+        self._hashes.pop(effect.key, None)  # as SET does
+        self._strings[effect.key] = value.encode() if isinstance(value, str) else bytes(value)
+        self._expiry.pop(effect.key, None)
         self._live_for(effect.key, effect.ttl_seconds, now)
 
     def count(self, effect: Count, now: float) -> None:
-        """Do what ``effect`` says."""
+        """Do what ``effect`` says; text that is no number stays, as the job is half settled by now."""
         self._expire(now)
-        fields = self._counters.setdefault(effect.key, {})
-        fields[effect.field] = fields.get(effect.field, 0) + effect.by
+        if effect.field is not None:
+            fields = self._hashes.setdefault(effect.key, {})
+            fields[effect.field] = fields.get(effect.field, 0) + effect.by
+        else:
+            with contextlib.suppress(ValueError):
+                self._strings[effect.key] = b"%d" % (int(self._strings.get(effect.key, b"0")) + effect.by)
         self._live_for(effect.key, effect.ttl_seconds, now)
 
     def _live_for(self, key: str, ttl_seconds: float | None, now: float) -> None:
@@ -71,5 +86,5 @@ class MemoryServer:
             if self._expiry.get(key) != at:  # the key was set anew meanwhile
                 continue
             del self._expiry[key]
-            self._results.pop(key, None)
-            self._counters.pop(key, None)
+            self._strings.pop(key, None)
+            self._hashes.pop(key, None)

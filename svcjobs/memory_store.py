@@ -8,8 +8,8 @@ from collections import Counter, deque
 from dataclasses import dataclass, replace
 
 from svcjobs.clock import utc
-from svcjobs.errors import JobIsDead, UniqueConflict
-from svcjobs.job import LOWEST_PRIORITY, Job, NewJob, Place, Unique, decode_payload
+from svcjobs.errors import ClockSkew, JobIsDead, UniqueConflict
+from svcjobs.job import LOWEST_PRIORITY, MOST_SECONDS_AHEAD, Job, NewJob, Place, Unique, check_id, decode_payload
 from svcjobs.settlement import HISTORY_ERROR_CHARS
 from svcjobs.stats import TOTALS, QueueStats
 
@@ -142,6 +142,29 @@ class MemoryStore:
             self._last_id += step
             step *= 2
         return str(self._last_id)
+
+    def find(self, job_id: str) -> Record | None:
+        """The job of this id.
+
+        Raises:
+            InvalidJob: the id isn't text.
+        """
+        check_id(job_id)
+        return self.records.get(job_id)
+
+    def take_tick(self, name: str, tick_at: float, now: float) -> bool:
+        """Take a tick of a schedule; False when it, or a later one, was taken already.
+
+        Raises:
+            ClockSkew: it lies too far ahead.
+        """
+        last = self.ticks.get(name)
+        if last is not None and last >= tick_at:
+            return False
+        if tick_at - now > MOST_SECONDS_AHEAD:
+            raise ClockSkew(tick_at - now, now)
+        self.ticks[name] = tick_at
+        return True
 
     def refuse_dead(self, new: NewJob) -> None:
         """Raise JobIsDead when the new job's id is one in the dead letter queue."""

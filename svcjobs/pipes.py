@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from svcjobs.census import Census, ChildPipes, KeeperPipes
+from svcjobs.errors import ConfigurationError
 from svcjobs.reports import MOST_JOBS, datagram_pair
 from svcjobs.running_table import RunningTables
 
@@ -32,9 +33,19 @@ class Pipes:
 
     @classmethod
     def open(cls, slots: int) -> Pipes:
-        """New ones, with a slot for each child that may live at once."""
-        lost = [datagram_pair() for _ in range(slots)]
-        return cls(datagram_pair(), datagram_pair(), lost, RunningTables.open(slots, MOST_JOBS))
+        """New ones, with a slot for each child that may live at once.
+
+        Raises:
+            ConfigurationError: the system doesn't allow so many.
+        """
+        try:
+            lost = [datagram_pair() for _ in range(slots)]
+            return cls(datagram_pair(), datagram_pair(), lost, RunningTables.open(slots, MOST_JOBS))
+        except OSError as error:
+            raise ConfigurationError(
+                f"the system doesn't allow what {slots // 2} processes need ({error.strerror}): raise the limit of "
+                f"open files (ulimit -n) to {4 * slots + 100}, or start fewer"
+            ) from error
 
     @classmethod
     def inherited(cls, numbers: Sequence[int]) -> Pipes:

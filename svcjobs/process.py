@@ -118,6 +118,12 @@ def is_tied_to(parent: int) -> bool:
     return os.getppid() == parent
 
 
+def send_signal(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process, if it still is there."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
 def how_it_ended(code: int) -> str:
     """What to say of a process with that exit code, which is the negative number of the signal that killed it."""
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from svcjobs._redis import calls, worker_calls
 from svcjobs._redis.calls import Program, Request
-from svcjobs._redis.connections import home_db, is_cluster
+from svcjobs._redis.connections import check_client, home_db, is_cluster
 from svcjobs._redis.link import Link
 from svcjobs._redis.names import check_prefix
 from svcjobs._redis.protocol import RedisProtocol
@@ -19,7 +19,16 @@ from svcjobs.async_redis_queue import AsyncRedisJobQueue
 from svcjobs.clock import Clock
 from svcjobs.effects import Effect
 from svcjobs.errors import JobsError
-from svcjobs.job import DEFAULT_BACKOFF_SECONDS, DEFAULT_MAX_ATTEMPTS, MAX_PAYLOAD_BYTES, Job, NewJob, Place, Unique
+from svcjobs.job import (
+    DEFAULT_BACKOFF_SECONDS,
+    DEFAULT_MAX_ATTEMPTS,
+    MAX_PAYLOAD_BYTES,
+    Job,
+    NewJob,
+    Place,
+    Unique,
+    as_ids,
+)
 from svcjobs.retry import RetryPolicy
 from svcjobs.settlement import Ack, Bury, Fail, Outcome, Release, Settlement
 from svcjobs.stats import QueueStats
@@ -47,7 +56,7 @@ class RedisJobQueue:
         clock: tests pass one; None uses the server's time.
 
     Raises:
-        ConfigurationError: the prefix, or ``replicas``, can't be used.
+        ConfigurationError: the client, the prefix or ``replicas`` can't be used.
     """
 
     def __init__(
@@ -63,6 +72,7 @@ class RedisJobQueue:
         replicas: int = 0,
         clock: Clock | None = None,
     ) -> None:
+        check_client(client, asynchronous=False)
         cluster = is_cluster(client)
         self._link = Link(client, timeout_seconds, replicas)
         self._new_protocol = partial(
@@ -211,7 +221,7 @@ class RedisJobQueue:
         return self._drive(self._protocol.cancel(job_id))
 
     def cancel_many(self, job_ids: Sequence[str]) -> list[Outcome | None]:
-        return self._drive(self._protocol.cancel_many(job_ids))
+        return self._drive(self._protocol.cancel_many(as_ids(job_ids)))
 
     def promote(self, limit: int = 1000) -> int:
         return self._drive(self._protocol.sweep("promote", limit))
@@ -280,7 +290,7 @@ class RedisJobQueue:
         return self._drive(self._protocol.requeue(job_id))
 
     def requeue_many(self, job_ids: Sequence[str]) -> list[bool]:
-        return self._drive(self._protocol.requeue_many(job_ids))
+        return self._drive(self._protocol.requeue_many(as_ids(job_ids)))
 
     def requeue_all(self, limit: int | None = None) -> int:
         return self._drive(self._protocol.requeue_all(limit))
@@ -288,7 +298,7 @@ class RedisJobQueue:
     def purge_dead(self, job_id: str | Sequence[str] | None = None) -> int:
         if job_id is None:
             return self._drive(self._protocol.purge("dlq"))
-        return self._drive(self._protocol.purge_dead([job_id] if isinstance(job_id, str) else job_id))
+        return self._drive(self._protocol.purge_dead(as_ids(job_id)))
 
     def relay_effects(self) -> int:
         """Carry out the effects that wait for another slot of a cluster; returns how many.

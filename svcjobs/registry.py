@@ -236,7 +236,7 @@ def _typed_payload(job: Job, adapter: TypeAdapter[Any], upcast: Upcaster | None)
         return _validated(upcast(copy.deepcopy(job.payload)), adapter)
     except ValidationError as error:
         raise _mismatch(job, error) from None
-    except (LookupError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         # it met a version that it doesn't know, which no retry will change
         raise SchemaMismatch(f"the payload of {job.name} can't be upcast: {type(error).__name__}: {error}") from error
 

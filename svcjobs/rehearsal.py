@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+from typing import NoReturn
 
 from svcjobs.inheritance import execute_again
 from svcjobs.process import fork, how_it_ended
@@ -14,6 +15,8 @@ from svcjobs.settings import seen_in_environment
 logger = logging.getLogger(__name__)
 
 VARIABLE = "SVCJOBS_REHEARSAL"
+LONGEST_SECONDS = 120
+"""Applications take seconds to load; one that waits for something at import would be waited for, unheard, for ever."""
 
 
 class Rehearsal:
@@ -21,9 +24,13 @@ class Rehearsal:
 
     The program asks :meth:`is_this`, and then ends with exit code 0 instead of starting. One that can't load its
     application ends with another code, or by a signal, while the worker that is to be replaced goes on.
+
+    Args:
+        longest_seconds: how long it may take; then it is ended.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, longest_seconds: int = LONGEST_SECONDS) -> None:
+        self._longest_seconds = longest_seconds
         self._pid: int | None = None
 
     @staticmethod
@@ -38,7 +45,7 @@ class Rehearsal:
                 os.kill(self._pid, signal.SIGKILL)
         logger.info("SIGHUP: trying whether the worker can start anew")
         try:
-            self._pid = fork(lambda: execute_again(**{VARIABLE: "1"}), dies_with_parent=True)
+            self._pid = fork(self._rehearse, dies_with_parent=True)
         except OSError as error:
             logger.error("The worker goes on as it is: no process can be started: %s", error)
 
@@ -50,5 +57,11 @@ class Rehearsal:
         """Take note of its exit code; returns whether the command line can start."""
         self._pid = None
         if code:
-            logger.error("The worker goes on as it is: the one that was to replace it %s", how_it_ended(code))
+            late = code == -signal.SIGALRM
+            how = f"wasn't ready to start after {self._longest_seconds} s" if late else how_it_ended(code)
+            logger.error("The worker goes on as it is: the one that was to replace it %s", how)
         return code == 0
+
+    def _rehearse(self) -> NoReturn:
+        signal.alarm(self._longest_seconds)  # it stays set when the program is executed
+        execute_again(**{VARIABLE: "1"})

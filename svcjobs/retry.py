@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypeGuard, get_args
 
 from svcjobs.errors import ConfigurationError
 
@@ -40,14 +40,14 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         if self.growth not in get_args(Growth):
             raise ConfigurationError(f"growth is {self.growth!r}: use one of {', '.join(get_args(Growth))}")
-        if not 0 <= self.jitter <= 1:
-            raise ConfigurationError(f"jitter is {self.jitter}: give a share from 0 to 1")
-        if not 1 <= self.factor < math.inf:
-            raise ConfigurationError(f"factor is {self.factor}: give 1 or more")
+        if not (is_number(self.jitter) and 0 <= self.jitter <= 1):
+            raise ConfigurationError(f"jitter is {self.jitter!r}: give a share from 0 to 1")
+        if not (is_number(self.factor) and 1 <= self.factor < math.inf):
+            raise ConfigurationError(f"factor is {self.factor!r}: give 1 or more")
         for name in ("max_delay_seconds", "max_elapsed_seconds"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ConfigurationError(f"{name} is {value}: give a positive number of seconds, or None")
+            if value is not None and not (is_number(value) and value > 0):
+                raise ConfigurationError(f"{name} is {value!r}: give a positive number of seconds, or None")
 
     def delay_seconds(self, attempts: int, backoff_seconds: float, draw: Callable[[], float] = random.random) -> float:
         """Seconds from the failure of attempt number ``attempts`` (1 is the first) to the next one.
@@ -101,3 +101,8 @@ class RetryPolicy:
             jitter=values.get("jitter", 0.0),
             max_elapsed_seconds=values.get("elapsed"),
         )
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it can be compared with numbers; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

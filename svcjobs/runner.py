@@ -9,6 +9,7 @@ from svcjobs.application import Handler
 from svcjobs.awaited_queue import AnyQueue
 from svcjobs.errors import ConfigurationError
 from svcjobs.pipeline import LONGEST_WAIT_SECONDS, Pipeline, RunningJob
+from svcjobs.retry import is_number
 
 if TYPE_CHECKING:
     from svcjobs.metrics import Metrics
@@ -50,7 +51,7 @@ class WorkerRunner:
         concurrency: int = 1,
         metrics: Metrics | None = None,
     ) -> None:
-        if not poll_interval >= 0:
+        if not (is_number(poll_interval) and poll_interval >= 0):
             raise ConfigurationError(f"poll_interval is {poll_interval!r}: give a number of seconds")
         if type(concurrency) is not int or concurrency < 1:
             raise ConfigurationError(f"concurrency is {concurrency!r}: give a whole number from 1")

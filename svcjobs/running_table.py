@@ -1,4 +1,4 @@
-"""What runs in each child, what it fetches and what it reported, in memory that outlives it and its keeper.
+"""What runs in each child, has run, what it fetches and what it reported, in memory that outlives it and its keeper.
 
 So that is known after a job has killed the child, and to a new keeper before a child has a moment to say it again.
 """
@@ -11,15 +11,34 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 GENERATIONS = 8
 """Tables per slot: that of a dead child stays until seven more have lived there, long after its keeper has read it."""
 REPORT_BYTES = 1 << 19
 """More than Linux lets a datagram be, unless told otherwise. Memory that nothing was written to costs nothing."""
-_PID, _GENERATION, _NONCE, _NUMBER, _SEAL, _FIRST_PLACE = range(6)
+DONE = 1024
+"""Marks of jobs that were done last: more than a child lets wait for their settlement."""
+_PID, _GENERATION, _NONCE, _NUMBER, _SEAL, _LIMIT, _OVER_AT, _FIRST_DONE = range(8)
+_FIRST_PLACE = _FIRST_DONE + DONE
 _WORD = 8
 NONCE_DIGITS = 10
 """Of the nonce of a request; it is kept as a number, which has lost the zeros in front."""
+
+
+@dataclass(frozen=True, slots=True)
+class HardLimit:
+    """That of the job which runs in a process that runs one at a time.
+
+    Args:
+        seconds: the limit.
+        over_at: ``time.monotonic()`` of when the process ends itself, if the job's handler lets it do nothing else.
+        at_once: whether the failed job is to be looked at again without a pause: its application has the last word.
+    """
+
+    seconds: float
+    over_at: float
+    at_once: bool
 
 
 def mark_of(job_id: str, lease: str) -> int:
@@ -33,15 +52,16 @@ class RunningTable:
     A word is stored in one piece: a process that is killed at any instruction leaves the old one or the new one.
 
     Args:
-        memory: words, of which the first are a pid, a number of the generation, the request of the last reserve, and
-            length and checksum of the report; then come one for each job that may run at once, 0 is free, and the
-            report itself.
+        memory: words, of which the first are a pid, a number of the generation, the request of the last reserve,
+            length and checksum of the report, and a hard limit; then come marks of jobs that are done, one of each job
+            that may run at once, 0 is free, and the report itself.
     """
 
     def __init__(self, memory: memoryview) -> None:
         places = len(memory) - REPORT_BYTES // _WORD
         self._words = memory[:places]
         self._report = memory[places:].cast("B")
+        self._done = 0
 
     @property
     def pid(self) -> int:
@@ -57,6 +77,17 @@ class RunningTable:
     def marks(self) -> frozenset[int]:
         """The :func:`mark_of` each job that runs."""
         return frozenset(self._words[_FIRST_PLACE:]) - {0}
+
+    @property
+    def done(self) -> frozenset[int]:
+        """The :func:`mark_of` jobs that need nothing but their ack, the last :data:`DONE` of them."""
+        return frozenset(self._words[_FIRST_DONE:_FIRST_PLACE]) - {0}
+
+    @property
+    def hard_limit(self) -> HardLimit | None:
+        """That of the job that runs; None without one."""
+        over_at, (limit, at_once) = self._words[_OVER_AT], divmod(self._words[_LIMIT], 2)
+        return HardLimit(limit / 1000, over_at / 1000, bool(at_once)) if over_at else None
 
     @property
     def fetch(self) -> tuple[str, int] | None:
@@ -109,9 +140,19 @@ class RunningTable:
         """This job runs from now on."""
         self._words[_FIRST_PLACE + place] = mark_of(job_id, lease)
 
-    def end(self, place: int) -> None:
-        """The job in that place runs no more."""
+    def end(self, place: int, *, done: bool = False) -> None:
+        """The job in that place runs no more; when it is ``done``, it needs nothing but its ack."""
+        if done:
+            self._words[_FIRST_DONE + self._done] = self._words[_FIRST_PLACE + place]
+            self._done = (self._done + 1) % DONE
         self._words[_FIRST_PLACE + place] = 0
+
+    def limit(self, limit: HardLimit | None) -> None:
+        """The job that runs from now on has this hard limit."""
+        self._words[_OVER_AT] = 0
+        if limit is not None:
+            self._words[_LIMIT] = 2 * round(limit.seconds * 1000) + limit.at_once
+            self._words[_OVER_AT] = round(limit.over_at * 1000)
 
 
 class RunningTables:

@@ -25,6 +25,11 @@ def seen_in_environment(name: str) -> str:
     return os.environ.get(name, "")
 
 
+def put_in_environment(name: str, value: str) -> None:
+    """Set an environment variable, for the program that this process may execute."""
+    os.environ[name] = value
+
+
 def take_from_environment(name: str) -> str | None:
     """The value of a variable that is meant for this process only, and is removed; None when it is unset."""
     return os.environ.pop(name, None)

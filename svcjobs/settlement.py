@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from svcjobs.effects import Effect
+from svcjobs.errors import InvalidJob
 from svcjobs.job import Job, check_seconds
 
 ERROR_CHARS = 4096
@@ -15,7 +16,13 @@ HISTORY_ERROR_CHARS = 500
 
 
 def clip(text: str, limit: int) -> str:
-    """Text that any backend can store: no lone surrogates, at most ``limit`` characters, the end being kept."""
+    """Text that any backend can store: no lone surrogates, at most ``limit`` characters, the end being kept.
+
+    Raises:
+        InvalidJob: it isn't text.
+    """
+    if not isinstance(text, str):
+        raise InvalidJob(f"an error, reason or traceback is a {type(text).__name__}: give text, such as str(error)")
     text = text.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= limit else "…" + text[1 - limit :]
 
@@ -54,6 +61,10 @@ class Ack:
     job: Job
     effects: Sequence[Effect] = ()
 
+    def __post_init__(self) -> None:
+        if type(self.effects) is not tuple:
+            self.effects = tuple(self.effects)
+
 
 @dataclass(slots=True)
 class Fail:
@@ -71,22 +82,28 @@ class Fail:
     def __post_init__(self) -> None:
         if self.delay_seconds is not None:
             check_seconds(self.delay_seconds, "delay_seconds")
+        self.effects = tuple(self.effects)
         self.error = clip(self.error, ERROR_CHARS)
         self.traceback = None if self.traceback is None else clip(self.traceback, TRACEBACK_CHARS)
 
 
 @dataclass(slots=True)
 class Bury:
-    """No further attempt: to the dead letter queue, with a reason."""
+    """No further attempt: to the dead letter queue, with a reason.
+
+    ``logged`` says that the application has told of it in the log, so that the worker doesn't once more.
+    """
 
     job: Job
     reason: str
     error: str = ""
     traceback: str | None = None
     effects: Sequence[Effect] = ()
+    logged: bool = False
 
     def __post_init__(self) -> None:
         self.reason = clip(self.reason, HISTORY_ERROR_CHARS)
+        self.effects = tuple(self.effects)
         self.error = clip(self.error, ERROR_CHARS)
         self.traceback = None if self.traceback is None else clip(self.traceback, TRACEBACK_CHARS)
 

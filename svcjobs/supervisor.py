@@ -17,12 +17,13 @@ from svcjobs.census import (
     ChildPipes,
     KeeperPipes,
     Size,
+    Stop,
     told_to_supervisor,
 )
 from svcjobs.inheritance import Inheritance
 from svcjobs.pipes import Pipes
 from svcjobs.place import Crew, Life, Member, Place
-from svcjobs.process import fork, how_it_ended
+from svcjobs.process import fork, how_it_ended, send_signal
 from svcjobs.rehearsal import Rehearsal
 from svcjobs.reports import send
 from svcjobs.signals import Signals
@@ -109,18 +110,10 @@ class Supervisor:
     # signals
 
     def _obey(self, numbers: Sequence[int]) -> None:
-        for number in numbers:
-            if number in STOPS:
-                name = signal.Signals(number).name
-                if self._stopping:
-                    self._stop_sooner(name)
-                else:
-                    self._stop(name)
+        for number in (number for number in numbers if number in STOPS):
+            (self._stop_sooner if self._stopping else self._stop)(signal.Signals(number).name)
         if signal.SIGHUP in numbers and not self._stopping:
-            if self._rehearsal:
-                self._rehearsal.begin()
-            else:
-                self._execute_anew()
+            (self._rehearsal.begin if self._rehearsal else self._execute_anew)()
 
     def _stop(self, why: str) -> None:
         now = time.monotonic()
@@ -130,7 +123,7 @@ class Supervisor:
         )
         for child in self._lives:
             if child.kill_at == float("inf"):  # the others were told before, and a second time ends their grace
-                self._signal(child.pid, signal.SIGTERM)
+                send_signal(child.pid, signal.SIGTERM)
         self._tell_keeper()
 
     def _stop_sooner(self, why: str) -> None:
@@ -147,7 +140,7 @@ class Supervisor:
             return
         self._hurry_at, self._kill_at = float("inf"), min(self._kill_at, now + MARGIN_SECONDS)
         for child in self._lives:
-            self._signal(child.pid, signal.SIGTERM)
+            send_signal(child.pid, signal.SIGTERM)
 
     def _kill_late(self) -> None:
         now = time.monotonic()
@@ -161,18 +154,13 @@ class Supervisor:
             self._exit_code = 1
         if not self._lives and self._keeper:
             logger.warning("the keeper doesn't end: it is killed")
-            self._signal(self._keeper, signal.SIGKILL)
+            send_signal(self._keeper, signal.SIGKILL)
         self._kill_at = float("inf")
 
     def _kill(self, child: Member) -> None:
         logger.error("child %d doesn't stop: it is killed", child.pid)
         child.kill_at = float("inf")
-        self._signal(child.pid, signal.SIGKILL)
-
-    @staticmethod
-    def _signal(pid: int, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
+        send_signal(child.pid, signal.SIGKILL)
 
     # a new program
 
@@ -216,7 +204,7 @@ class Supervisor:
             self._retire(member)
         self._established = True
         if inheritance.keeper:
-            self._signal(inheritance.keeper, signal.SIGKILL)  # the next one finds in the tables all that it knew
+            send_signal(inheritance.keeper, signal.SIGKILL)  # the next one finds in the tables all that it knew
             os.waitpid(inheritance.keeper, 0)
         return Pipes.inherited(inheritance.descriptors)
 
@@ -290,7 +278,7 @@ class Supervisor:
             elif pid == self._keeper:
                 # while it stands still, the leases of children that work run out; a new one knows all by their reports
                 logger.error("the keeper was stopped: it is killed")
-                self._signal(pid, signal.SIGKILL)
+                send_signal(pid, signal.SIGKILL)
 
     def _bury(self, pid: int, code: int) -> None:
         now = time.monotonic()
@@ -326,7 +314,7 @@ class Supervisor:
     def _retire(self, member: Member) -> None:
         member.kill_at = time.monotonic() + self._grace_seconds + MARGIN_SECONDS
         self._retiring[member.pid] = member
-        self._signal(member.pid, signal.SIGTERM)
+        send_signal(member.pid, signal.SIGTERM)
 
     def _resize(self, size: int) -> None:
         """Start further children, or let the last ones go: they end once their jobs have, however long those take."""
@@ -338,7 +326,7 @@ class Supervisor:
             for child in (place.member, place.successor):
                 if child:
                     self._retiring[child.pid] = child
-                    self._signal(child.pid, signal.SIGHUP)
+                    send_signal(child.pid, signal.SIGHUP)
         del self._places[size : self._size]
         self._size = size
         logger.info("the crew is to have %d children", size)
@@ -357,9 +345,18 @@ class Supervisor:
                 message = told_to_supervisor(self._pipes.census[1].recv(1 << 16))
                 if isinstance(message, Size):
                     self._resize(message.children)
-                    continue
-                for place in self._places:
-                    self._note_ready(place, message.pids, message.leaving)
+                elif isinstance(message, Stop):
+                    self._stop_for(message)
+                else:
+                    for place in self._places:
+                        self._note_ready(place, message.pids, message.leaving)
+
+    def _stop_for(self, message: Stop) -> None:
+        if any(place.successor and place.successor.pid == message.pid for place in self._places):
+            send_signal(message.pid, signal.SIGTERM)  # the one that it was to replace goes on
+        elif not self._stopping:
+            self._exit_code = message.exit_code
+            self._stop("A child asks for it")
 
     def _note_ready(self, place: Place, ready: Sequence[int], leaving: Sequence[int]) -> None:
         for child in (place.member, place.successor):

@@ -52,6 +52,10 @@ def resolve_target(target: str) -> Any:
             raise TargetAttributeMissing(
                 f"{target!r} can't be used: {where} has no attribute {name!r}; check the spelling after the colon"
             ) from None
+        except Exception as error:  # a module that imports lazily
+            raise ConfigurationError(
+                f"{target!r} can't be used: {name} of {module_name} raised {type(error).__name__}: {error}"
+            ) from error
     return found
 
 
@@ -81,6 +85,10 @@ def _imported(name: str, target: str) -> ModuleType:
             "and that the package is installed",
             missing,
         ) from None
+    except SystemExit as leaving:
+        raise ConfigurationError(
+            f"{target!r} can't be used: it called sys.exit({leaving.code!r}) when it was imported"
+        ) from leaving
     except Exception as error:
         raise ConfigurationError(
             f"{target!r} can't be used: importing {name} raised {type(error).__name__}: {error}{_where(error)}"

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
 PARENT = "traceparent"
+EXPORT_SECONDS = 2.0
 
 
 class HandlerSpan:
@@ -87,6 +89,28 @@ def with_context(headers: dict[str, str] | None) -> dict[str, str] | None:
     carried: dict[str, str] = {}
     TraceContextTextMapPropagator().inject(carried)  # nothing outside of a span
     return {**(headers or {}), **carried} if carried else headers
+
+
+def export_spans() -> None:
+    """Export the spans that have ended, as this process is about to: a provider keeps them for some seconds.
+
+    Takes :data:`EXPORT_SECONDS` at most; what an absent collector hasn't taken by then is lost.
+    """
+    if not is_traced():
+        return
+    from opentelemetry import trace
+
+    flush = getattr(trace.get_tracer_provider(), "force_flush", None)  # of the SDK; the API has none
+    if flush is not None:
+        # a thread: exporters have longer time-outs of their own
+        exporting = threading.Thread(target=_quietly, args=[flush], name="svcjobs-spans", daemon=True)
+        exporting.start()
+        exporting.join(EXPORT_SECONDS)
+
+
+def _quietly(flush: Callable[[], object]) -> None:
+    with contextlib.suppress(Exception):  # the exporter is the user's
+        flush()
 
 
 def is_traced() -> bool:

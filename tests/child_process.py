@@ -51,6 +51,13 @@ async def asleep(job):
         raise
     note(f"asleep {job.id} ends")
 
+@registry.handler("held")
+async def held(job):
+    note(f"held {job.id} begins")
+    while not os.path.exists("go_on"):
+        await asyncio.sleep(0.01)
+    note(f"held {job.id} ends")
+
 @registry.handler("blocking")
 def blocking(job):
     note(f"blocking {job.id} begins in {threading.current_thread() is threading.main_thread()}")
@@ -67,6 +74,30 @@ def blocking(job):
             return
         raise
     note(f"blocking {job.id} ends")
+
+def outlive(job, soft_limit):
+    note(f"{job.name} {job.id} soft limit")
+    return time.monotonic() + job.payload["seconds"]
+
+@registry.handler("stubborn")
+def stubborn(job):
+    try:
+        time.sleep(0.01)
+        while True:
+            pass
+    except SoftTimeLimitExceeded as limit:
+        until = outlive(job, limit)
+    while time.monotonic() < until:
+        pass
+
+@registry.handler("stubborn_asleep")
+async def stubborn_asleep(job):
+    try:
+        await asyncio.sleep(60)
+    except SoftTimeLimitExceeded as limit:
+        until = outlive(job, limit)
+    while time.monotonic() < until:
+        await asyncio.sleep(0.01)
 
 @registry.handler("spin")
 def spin(job):
@@ -208,7 +239,7 @@ class ChildProcess:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def ends(self, timeout: float = 15) -> int:
+    def ends(self, timeout: float = 45) -> int:
         return self.process.wait(timeout)
 
     def close(self) -> None:

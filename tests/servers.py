@@ -7,10 +7,8 @@ import contextlib
 import functools
 import gc
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,14 +21,11 @@ from typing import Any, Self
 
 import redis
 
+from tests.ports import free_port
 from tests.server_program import NoServer, ServerProgram, choose_server
 
 START_TIMEOUT_SECONDS = 20.0
 STOP_TIMEOUT_SECONDS = 10.0
-
-# Below the ephemeral range, so that no outgoing connection takes the port between a kill and a restart. The
-# cluster bus, at port + 10000, is below it too.
-PORTS = range(12000, 22000)
 
 # redis-server can't watch its parent. This asks the kernel to kill it with us, then becomes the server (same pid).
 DIE_WITH_PARENT = """
@@ -348,16 +343,6 @@ def start_replica(primary: RedisServer) -> RedisServer:
             raise RuntimeError(f"the replica didn't sync:\n{replica.log()}")
         time.sleep(0.02)
     return replica
-
-
-def free_port() -> int:
-    """A port that nobody listens on at this moment, drawn apart from any seeded generator."""
-    draw = random.SystemRandom()
-    while True:
-        port = draw.choice(PORTS)
-        with socket.socket() as trial, contextlib.suppress(OSError):
-            trial.bind(("127.0.0.1", port))
-            return port
 
 
 def _knows_all(client: redis.Redis, size: int) -> bool:

@@ -11,13 +11,12 @@ from svcjobs._redis.codec import Argument, decode_job, pairs, read_instant, seco
 from svcjobs._redis.scripts import Script, script
 from svcjobs.clock import utc
 from svcjobs.errors import CorruptKey
-from svcjobs.job import LONGEST_SECONDS, MOST_SECONDS_AHEAD, Job, Place
+from svcjobs.job import LONGEST_SECONDS, MOST_SECONDS_AHEAD, YEAR_9999, Job, Place
 from svcjobs.settlement import HISTORY_ERROR_CHARS, Ack, Bury, Fail, Outcome, Release, verdict_error
 from svcjobs.stats import TOTALS, QueueStats
 
 T = TypeVar("T")
 Request = tuple[str, int]
-YEAR_9999 = 253_370_764_800
 EFFECTS_AT_ONCE = 100
 """Effects of other slots that a relay reads, and drops, in one call."""
 _OUTCOMES = {str(outcome): outcome for outcome in Outcome}
@@ -87,6 +86,7 @@ def reserve(
         for job_id, lease, verdict, attempts, fields in reply[3:]:
             job = decode_job(prefix, job_id, fields)
             job.lease = lease.decode()
+            job.reason = job.dead_at = None
             job.verdict = verdict.decode() or job.verdict
             if job.verdict:
                 job.last_error = verdict_error(job.verdict, attempts) or job.last_error

@@ -19,6 +19,7 @@ from svcjobs.job import (
     Job,
     NewJob,
     Unique,
+    check_id,
     decode_payload,
 )
 from svcjobs.retry import RetryPolicy
@@ -33,7 +34,12 @@ _UNREADABLE = (InvalidJob, ConfigurationError, ValueError, TypeError, AttributeE
 
 
 def wire_id(job_id: str) -> Argument:
-    """An id as the server has it: one that isn't UTF-8 came as surrogates and goes back as the same bytes."""
+    """An id as the server has it: one that isn't UTF-8 came as surrogates and goes back as the same bytes.
+
+    Raises:
+        InvalidJob: it isn't text, or text that no bytes can be.
+    """
+    check_id(job_id)
     return job_id if job_id.isascii() else job_id.encode("utf-8", "surrogateescape")
 
 

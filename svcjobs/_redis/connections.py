@@ -14,6 +14,8 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
+from svcjobs.errors import ConfigurationError
+
 # what a pool adds for its own connections, or what we set ourselves
 _NOT_TAKEN_OVER = frozenset(
     {
@@ -32,6 +34,18 @@ MOST_CONNECTIONS = 50
 def is_cluster(client: object) -> bool:
     """Whether ``client`` talks to a Redis Cluster."""
     return isinstance(client, RedisCluster | redis.asyncio.RedisCluster)
+
+
+def check_client(client: object, *, asynchronous: bool) -> None:
+    """Raise ConfigurationError unless ``client`` is one of redis-py's, for asyncio or not."""
+    queue, module = ("AsyncRedisJobQueue", "redis.asyncio") if asynchronous else ("RedisJobQueue", "redis")
+    other = (redis.Redis, RedisCluster) if asynchronous else (redis.asyncio.Redis, redis.asyncio.RedisCluster)
+    # others that have a pool may be as good: a wrapper, or a client of a fork of redis-py
+    if isinstance(client, other) or not (is_cluster(client) or hasattr(client, "connection_pool")):
+        given = f"{type(client).__module__}.{type(client).__name__}"
+        raise ConfigurationError(
+            f"{queue} got a {given}: give it a {module}.Redis, such as {module}.Redis.from_url(url)"
+        )
 
 
 def home_db(client: Any) -> int:

@@ -8,6 +8,7 @@ from svcjobs.errors import (
     ClockSkew,
     ConfigurationError,
     CorruptKey,
+    CredentialsRefused,
     JobIsDead,
     JobsError,
     QueueFull,
@@ -51,6 +52,11 @@ _BY_TEXT: tuple[tuple[str, type[JobsError], str], ...] = (
     ("SVCJOBS ABANDONED", RequestAbandoned, ""),
     ("WRONGTYPE", CorruptKey, ""),
 )
+_REFUSALS: tuple[tuple[type[Exception], type[JobsError], str], ...] = (
+    (exceptions.AuthenticationError, CredentialsRefused, "the credentials"),
+    (exceptions.NoPermissionError, QueueRefused, "the command"),
+    (exceptions.ResponseError, QueueRefused, "the call"),
+)
 
 
 def translate(error: Exception) -> JobsError:
@@ -66,10 +72,9 @@ def translate(error: Exception) -> JobsError:
     for sign, kind, message in _BY_TEXT:
         if sign in text:
             return kind(message or text.partition("SVCJOBS ")[2] or text)
-    if isinstance(error, exceptions.AuthenticationError | exceptions.NoPermissionError):
-        return QueueRefused(f"the Redis server refused the credentials or the command: {text}")
-    if isinstance(error, exceptions.ResponseError):
-        return QueueRefused(f"the Redis server refused the call: {text}")
+    for raised, kind, what in _REFUSALS:
+        if isinstance(error, raised):
+            return kind(f"the Redis server refused {what}: {text}")
     if isinstance(error, exceptions.TimeoutError | TimeoutError):
         return QueueUnavailable("the Redis server didn't answer in time")
     return QueueUnavailable(f"the Redis server can't be reached: {text or type(error).__name__}")

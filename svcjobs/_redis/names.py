@@ -6,18 +6,19 @@ import re
 
 from svcjobs.errors import ConfigurationError
 
-_PREFIX = re.compile(r"[^\s{}\x00-\x1f]+(:\{[^\s{}\x00-\x1f]+\})?|\{[^\s{}\x00-\x1f]+\}")
+_NAME = r"[^\s{}\x00-\x1f\ud800-\udfff]+"
+_PREFIX = re.compile(rf"{_NAME}(:\{{{_NAME}\}})?|\{{{_NAME}\}}")
 
 
 def queue_prefix(name: str, root: str = "jobs") -> str:
     """The prefix of the queue ``name``: ``jobs:{emails}`` for ``emails``, the root itself for the default queue.
 
     Raises:
-        ConfigurationError: the name is empty, or has braces, white space or control characters.
+        ConfigurationError: the name is empty, or has braces, white space, control characters or what isn't UTF-8.
     """
     if name == root.strip("{}"):
         return root
-    if not re.fullmatch(r"[^\s{}\x00-\x1f]+", name):
+    if not re.fullmatch(_NAME, name):
         raise ConfigurationError(f"the queue name {name!r} can't be used: no braces, spaces or empty names")
     return f"{root.strip('{}')}:{{{name}}}"
 

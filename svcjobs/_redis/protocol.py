@@ -27,7 +27,7 @@ from svcjobs.errors import (
     RequestAbandoned,
     UniqueConflict,
 )
-from svcjobs.job import Job, NewJob, check_queue_settings, check_seconds, encode_payload
+from svcjobs.job import Job, NewJob, check_queue_settings, check_seconds, check_tick, decode_payload, encode_payload
 from svcjobs.settlement import Ack, Bury, Fail, Outcome, Release, Settlement
 
 T = TypeVar("T")
@@ -78,6 +78,7 @@ class RedisProtocol:
 
     def enqueue(self, new: Sequence[NewJob], request: Request | None = None) -> Program[list[Job]]:
         """Store jobs, checked before the first is sent; see :meth:`RedisJobQueue.enqueue_many`."""
+        new = list(new)
         encoded = [self._encode(job) for job in new]
         stored: list[Job] = []
         for start in range(0, len(new), BATCH):
@@ -90,29 +91,28 @@ class RedisProtocol:
                 raise
             self._requests.answered(request)
             request = None
-            stored += self._as_stored(new[start : start + BATCH], reply)
+            stored += self._as_stored(new[start : start + BATCH], chunk, reply)
         return stored
 
     def claim_tick(self, name: str, tick_at: float, job: NewJob | None) -> Program[Job | None]:
         """Take a tick, and store its job."""
-        encoded = self._encode(job) if job else ()
+        check_tick(tick_at)
+        encoded = self._encode(job or NewJob(name))
         request = self._requests.next()
-        reply = yield calls.claim_tick(self.prefix, self.now(), request, name, tick_at, encoded)
+        reply = yield calls.claim_tick(self.prefix, self.now(), request, name, tick_at, encoded if job else ())
         self._requests.answered(request)
-        if reply is None:
-            return None
-        return self._as_stored([job or NewJob(name)], reply)[0]
+        return None if reply is None else self._as_stored([job or NewJob(name)], [encoded], reply)[0]
 
     def _encode(self, job: NewJob) -> tuple[str, str, str]:
         payload = encode_payload(job.payload, self._max_payload_bytes)
         return job.name, payload, encode_options(job, self._max_attempts, self._backoff_seconds)
 
-    def _as_stored(self, new: Sequence[NewJob], reply: Stored) -> list[Job]:
+    def _as_stored(self, new: Sequence[NewJob], encoded: Sequence[tuple[str, str, str]], reply: Stored) -> list[Job]:
         return [
             Job(
                 id=job_id,
                 name=job.name,
-                payload=job.payload,
+                payload=decode_payload(text),
                 available_at=utc(reply.now + job.delay_seconds),
                 max_attempts=self._max_attempts if job.max_attempts is None else job.max_attempts,
                 backoff_seconds=self._backoff_seconds if job.backoff_seconds is None else job.backoff_seconds,
@@ -120,12 +120,12 @@ class RedisProtocol:
                 priority=job.priority,
                 retry=job.retry,
                 unique=job.unique,
-                headers=job.headers or {},
+                headers=dict(job.headers or {}),
                 soft_time_limit_seconds=job.soft_time_limit_seconds,
                 time_limit_seconds=job.time_limit_seconds,
                 created=created,
             )
-            for job, (job_id, created) in zip(new, reply.jobs, strict=True)
+            for job, (_, text, _), (job_id, created) in zip(new, encoded, reply.jobs, strict=True)
         ]
 
     # reserving
@@ -217,6 +217,7 @@ class RedisProtocol:
 
         When one of the calls fails, all of them wait for a repeat: the same batch gets the outcomes that it had.
         """
+        settlements = list(settlements)
         outcomes: list[Outcome] = [Outcome.STALE] * len(settlements)
         made: list[tuple[Hashable, tuple[str, int]]] = []
         try:

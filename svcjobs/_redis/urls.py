@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -27,6 +28,8 @@ _SCHEMES = (
     "redis+cluster:// or rediss+cluster:// for a Cluster)"
 )
 _CELERYS_CERT_REQS = re.compile(r"(?<=ssl_cert_reqs=)CERT_(?:NONE|OPTIONAL|REQUIRED)\b")
+_AUTHORITY = re.compile("://([^/?#]*)")
+_TLS_FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 _SECRET_OPTION = re.compile(r"((?:^|[?&])[^=&]*(?:password|token|secret)[^=&]*=)[^&#]*", re.IGNORECASE)
 
 
@@ -56,7 +59,10 @@ class RedisUrl:
 
 def mask(url: str) -> str:
     """The URL with asterisks for its passwords, whatever else is wrong with it."""
-    address, _, query = url.partition("?")
+    # of a password with a question mark in it, the rest isn't a query
+    user_end = url.rfind("@")
+    start = url.find("?", user_end + 1)
+    address, query = (url[:start], url[start + 1 :]) if start >= 0 else (url, "")
     scheme, separator, rest = address.rpartition("://") if "://" in address else ("", "", address)
     user_info, at, host = rest.rpartition("@")
     if at:
@@ -73,8 +79,8 @@ def parse(url: str) -> RedisUrl:
     ``redis://[user:password@]host[:port][/db][?option=value]``, ``rediss://…`` (TLS), ``unix:///path?db=0``,
     ``redis+sentinel://[user:password@]host1:26379,host2:26379/service[/db]`` (the user and password are those
     of the server; ``?sentinel_username=…&sentinel_password=…`` are for the Sentinels) and
-    ``redis+cluster://[user:password@]host1:7000,host2:7001``. Options are those of redis-py;
-    of ``ssl_cert_reqs`` also the names that Celery has.
+    ``redis+cluster://[user:password@]host1:7000,host2:7001``. Options are those of redis-py's
+    connections; of ``ssl_cert_reqs`` also the names that Celery has.
 
     Raises:
         ConfigurationError: it isn't such a URL. The message shows no password.
@@ -90,6 +96,15 @@ def parse(url: str) -> RedisUrl:
         raise
     except ValueError as error:  # a port that is no number, an unclosed bracket, an option of the wrong type
         raise ConfigurationError(f"the Redis URL {mask(url)!r} can't be read: {_reason(error, url)}") from None
+
+
+def split_authority(url: str) -> tuple[str, str, str]:
+    """Scheme, hosts with their credentials, and the URL without them, for one that may have several hosts.
+
+    Python's own parser takes an IPv6 address in a list for a broken host, since CVE-2025-0938.
+    """
+    scheme, authority, rest = _AUTHORITY.split(url, maxsplit=1)
+    return scheme.lower(), authority, f"{scheme}://{rest}"
 
 
 def connect(url: RedisUrl) -> SyncClient:
@@ -133,10 +148,7 @@ def _plain(url: str) -> RedisUrl:
     elif not parts.path:
         raise ConfigurationError("the Redis URL unix:// has no path: write unix:///path/to/redis.sock")
     parse_url(url)
-    try:
-        redis.ConnectionPool.from_url(url).make_connection()  # it connects when it is used
-    except (TypeError, redis.RedisError) as error:
-        raise ConfigurationError(f"an option of the Redis URL {mask(url)!r} can't be used: {error}") from None
+    _check_options(url, redis.ConnectionPool.from_url(url))
     return RedisUrl(url)
 
 
@@ -154,14 +166,18 @@ def _sentinel(url: str) -> RedisUrl:
     sentinel_options |= {name: value for name, value in options.items() if name.startswith(("ssl", "socket_"))}
     if db:
         options["db"] = int(db)
-    return RedisUrl(url, "sentinel", nodes, options | user_info, service, sentinel_options)
+    options |= user_info
+    _check_options(url, *(_pool(given) for given in (options, sentinel_options)))
+    return RedisUrl(url, "sentinel", nodes, options, service, sentinel_options)
 
 
 def _cluster(url: str) -> RedisUrl:
     user_info, nodes, path, options = _take_apart(url, default_port=6379)
     if path not in ("", "0") or options.pop("db", 0):
         raise ConfigurationError(f"the Cluster URL {mask(url)!r} names a database: a Cluster has only database 0")
-    return RedisUrl(url, "cluster", nodes, options | user_info)
+    options |= user_info
+    _check_options(url, _pool(options))
+    return RedisUrl(url, "cluster", nodes, options)
 
 
 _PARSERS = {
@@ -171,10 +187,28 @@ _PARSERS = {
 }  # fmt: skip
 
 
+def _pool(options: dict[str, Any]) -> redis.ConnectionPool:
+    kind = redis.SSLConnection if options.get("ssl") else redis.Connection
+    return redis.ConnectionPool(kind, **{name: value for name, value in options.items() if name != "ssl"})
+
+
+def _check_options(url: str, *pools: redis.ConnectionPool) -> None:
+    """Let each pool make a connection, which connects when it is used: a wrong option shows."""
+    try:
+        for pool in pools:
+            pool.make_connection()
+    except (TypeError, redis.RedisError) as error:
+        raise ConfigurationError(f"an option of the Redis URL {mask(url)!r} can't be used: {error}") from None
+    for name, path in ((name, pool.connection_kwargs.get(name)) for pool in pools for name in _TLS_FILES):
+        if path and not os.access(path, os.R_OK):
+            raise ConfigurationError(f"{name} of the Redis URL {mask(url)!r} is {path}, which can't be read")
+
+
 def _take_apart(url: str, default_port: int) -> tuple[dict[str, Any], tuple[Node, ...], str, dict[str, Any]]:
     """Credentials, nodes, path without outer slashes, and query options of a URL with several hosts."""
-    parts = urlsplit(url)
-    user_info, _, hosts = parts.netloc.rpartition("@")
+    scheme, authority, rest = split_authority(url)
+    user_info, _, hosts = authority.rpartition("@")
+    parts = urlsplit(rest)
     nodes = tuple(_node(host, default_port) for host in hosts.split(",") if host.strip())
     if not nodes:
         raise ConfigurationError(f"the Redis URL {mask(url)!r} names no host")
@@ -182,7 +216,7 @@ def _take_apart(url: str, default_port: int) -> tuple[dict[str, Any], tuple[Node
     options = parse_url(urlunsplit(("redis", f"{user_info}@host", "", parts.query, "")))
     del options["host"]
     credentials = {name: options.pop(name) for name in ("username", "password") if name in options}
-    if parts.scheme.startswith("rediss"):
+    if scheme.startswith("rediss"):
         options["ssl"] = True
     return credentials, nodes, parts.path.strip("/"), options
 

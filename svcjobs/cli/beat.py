@@ -13,6 +13,7 @@ import click
 from svcjobs.cli import schedules
 from svcjobs.cli.applications import application_option, find_application
 from svcjobs.cli.backends import open_backend
+from svcjobs.cli.durations import SECONDS_OR_NONE
 from svcjobs.cli.foreign import ForeignCommand
 from svcjobs.cli.logs import log_options, node_name, start_logging
 from svcjobs.cli.queues import Place, place_options
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 @click.command(cls=ForeignCommand)
 @application_option
 @click.option("-n", "--name", "wish", metavar="NAME", help="This process's name in logs; %h is the host.")
-@click.option("--grace", type=click.FloatRange(min=0), default=10, show_default=True, metavar="SECONDS",
+@click.option("--grace", type=SECONDS_OR_NONE, default=10, show_default=True, metavar="SECONDS",
               help="How long running entries may go on after SIGTERM.")  # fmt: skip
 @click.option("--health-port", type=click.IntRange(0, 65535), metavar="PORT",
               help="Answer /livez and /readyz (and /metrics) there; 0 takes a free port.")  # fmt: skip

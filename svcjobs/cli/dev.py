@@ -11,6 +11,7 @@ import click
 
 from svcjobs._redis.urls import mask
 from svcjobs.cli.applications import application_option
+from svcjobs.cli.durations import SECONDS_OR_NONE
 from svcjobs.cli.queues import Place, place_options
 from svcjobs.cli.reloader import Reloader
 from svcjobs.dev_server import DevServer
@@ -24,11 +25,12 @@ PATIENCE_SECONDS = 8.0
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @application_option
-@click.option("--grace", type=click.FloatRange(min=0), default=2, show_default=True, metavar="SECONDS",
+@click.option("--grace", type=SECONDS_OR_NONE, default=2, show_default=True, metavar="SECONDS",
               help="How long running jobs may go on when code has changed; then they are given back.")  # fmt: skip
 @place_options
 @click.argument("worker_options", nargs=-1, type=click.UNPROCESSED, metavar="[WORKER OPTIONS]...")
-def dev(target: str | None, worker_options: tuple[str, ...], *, grace: float, place: Place) -> None:
+@click.pass_context
+def dev(ctx: click.Context, target: str | None, worker_options: tuple[str, ...], *, grace: float, place: Place) -> None:
     """Run everything for development: a server, a worker that starts anew when code changes, the schedule.
 
     The server is REDIS_URL; unset, a Redis or Valkey found here is started, and ended with this command. Other
@@ -43,7 +45,7 @@ def dev(target: str | None, worker_options: tuple[str, ...], *, grace: float, pl
     with closing(Signals()) as signals, _home(place) as home:
         # bytecode is told from outdated by whole seconds and the size: an edit may have neither
         variables = environment_with(PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1", **home)
-        Reloader(command, variables, Path.cwd(), _tell, grace + PATIENCE_SECONDS).run(signals)
+        ctx.exit(Reloader(command, variables, Path.cwd(), _tell, grace + PATIENCE_SECONDS).run(signals))
 
 
 @contextmanager

@@ -9,11 +9,10 @@ from typing import Any
 
 import click
 
+from svcjobs.cli.durations import SECONDS, SECONDS_OR_NONE
 from svcjobs.cli.output import json_option, print_json, until
 from svcjobs.cli.queues import Place, place_options, queue_option
 from svcjobs.job import LOWEST_PRIORITY, Unique
-
-SECONDS = click.FloatRange(min=0, min_open=True)
 
 
 class Payload(click.ParamType[dict[str, Any], str]):
@@ -45,14 +44,12 @@ class Payload(click.ParamType[dict[str, Any], str]):
 @click.argument("job_name", metavar="NAME")
 @click.argument("payload", type=Payload(), default="{}", metavar="[PAYLOAD]")
 @queue_option
-@click.option("--delay", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="Not before this time.")
+@click.option("--delay", type=SECONDS_OR_NONE, default=0.0, metavar="SECONDS", help="Not before this time.")
 @click.option("--job-id", metavar="ID", help="An id of your own; a second job with it isn't stored.")
 @click.option("--unique", metavar="KEY", help="No second job with this key until this one is done.")
 @click.option("--priority", type=click.IntRange(0, LOWEST_PRIORITY), default=0, help="0 is first (default), 9 is last.")
 @click.option("--max-attempts", type=click.IntRange(min=1), metavar="N", help="Attempts before the DLQ. Default: 5.")
-@click.option(
-    "--backoff", type=click.FloatRange(min=0), metavar="SECONDS", help="Base of the retry delay. Default: 60."
-)
+@click.option("--backoff", type=SECONDS_OR_NONE, metavar="SECONDS", help="Base of the retry delay. Default: 60.")
 @click.option("--soft-time-limit", type=SECONDS, metavar="SECONDS", help="As the worker's option, for this job.")
 @click.option("--time-limit", type=SECONDS, metavar="SECONDS", help="As the worker's option, for this job.")
 @json_option

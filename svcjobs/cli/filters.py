@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 import click
 
 from svcjobs.cli.completion import complete_dead_names, complete_living_names
+from svcjobs.cli.durations import in_seconds
 from svcjobs.job import Job
 
 F = TypeVar("F", bound=Callable[..., Any])
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,10 @@ class Span(click.ParamType[float, str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, float):
             return value
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw]?)", value)
-        if not found:
+        seconds = in_seconds(value)
+        if not re.fullmatch(r"\d+(\.\d+)?", seconds):
             self.fail(f"{value!r} is no duration: write 90s, 15m, 2h, 7d or 1w", param, ctx)
-        return float(found[1]) * _UNITS[found[2]]
+        return float(seconds)
 
 
 def filter_options(*, dead: bool) -> Callable[[F], F]:

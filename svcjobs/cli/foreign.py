@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
@@ -9,14 +11,22 @@ from typing import Any, cast
 import click
 
 from svcjobs.cli.applications import find_target
+from svcjobs.cli.exits import Exit
+from svcjobs.errors import ConfigurationError
+from svcjobs.process import fork, how_it_ended
 from svcjobs.redis_queue import RedisJobQueue
 from svcjobs.scheduled_task import ScheduledTask
+from svcjobs.settings import put_in_environment, seen_in_environment
 
 _FLAGS = ("-A", "--app")
 _COMMANDS = "__svcjobs_commands__"
 _SCHEDULE = "__svcjobs_schedule__"
 _FOUND = "svcjobs.foreign"
 _ALIASES = "svcjobs.aliases"
+_KNOWN_AS_OURS = "SVCJOBS_OWN_APPLICATION"
+_OURS, _FOREIGN = "ours", "foreign"
+MOST_BYTES = 4096
+"""Of what the process that imports an application says; a pipe holds more."""
 
 
 class ForeignCommand(click.Command):
@@ -27,14 +37,18 @@ class ForeignCommand(click.Command):
 
     With ``--as-celery`` the application finds another package by the import name ``celery``: functions in the entry
     point group ``svcjobs.aliases`` see to that, before anything of the application is imported.
+
     """
+
+    forks = False
+    """Whether its process forks others: an application of ours isn't imported there, as a fork ends its threads."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         return [*super().get_params(ctx), *(_alias_option(entry) for entry in entry_points(group=_ALIASES))]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         args = _aliased(args)
-        foreign = _foreign(_target(args), str(self.name))
+        foreign = _foreign(_target(args), str(self.name), elsewhere=self.forks)
         if foreign is None:
             return super().parse_args(ctx, args)
         ctx.meta[_FOUND] = foreign, _without_target(args)
@@ -75,11 +89,63 @@ def _aliased(args: list[str]) -> list[str]:
     return [arg for arg in args if arg not in aliases]
 
 
-def _foreign(target: str | None, command: str) -> Callable[[Sequence[str]], object] | None:
-    if target is None:
+def _foreign(target: str | None, command: str, *, elsewhere: bool) -> Callable[[Sequence[str]], object] | None:
+    if target is None or (elsewhere and not _is_foreign(target, command)):
         return None
-    run = getattr(type(find_target(target)), _COMMANDS, {}).get(command)
+    run = _commands(target).get(command)
     return None if run is None else lambda args: run(target, args)
+
+
+def _commands(target: str) -> dict[str, Callable[[str, Sequence[str]], object]]:
+    return getattr(type(find_target(target)), _COMMANDS, {})
+
+
+def _is_foreign(target: str, command: str) -> bool:
+    """Whether the application has such a command, found out by a process of its own.
+
+    A program that this process executes anew knows it: an application that can't be imported any more is then told of
+    by the children that were to replace those of a worker, and replaces nothing.
+
+    Raises:
+        ConfigurationError: the target can't be imported.
+    """
+    if seen_in_environment(_KNOWN_AS_OURS) == str(os.getpid()):
+        return False
+    told = _asked(target, command)
+    if told not in (_OURS, _FOREIGN):
+        raise ConfigurationError(told)
+    if told == _OURS:
+        put_in_environment(_KNOWN_AS_OURS, str(os.getpid()))
+    return told == _FOREIGN
+
+
+def _asked(target: str, command: str) -> str:
+    """What a process that imports the application says."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    try:
+        try:
+            child = fork(functools.partial(_tell, target, command, writing), dies_with_parent=True)
+        except OSError as error:
+            return f"no process can be started to import {target!r}: {error}"
+        _, status = os.waitpid(child, 0)
+        try:
+            return os.read(reading, MOST_BYTES).decode(errors="replace")
+        except BlockingIOError:  # it said nothing
+            how = how_it_ended(os.waitstatus_to_exitcode(status))
+            return f"{target!r} can't be used: the process that imported it {how}"
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def _tell(target: str, command: str, writing: int) -> int:
+    try:
+        told = _FOREIGN if command in _commands(target) else _OURS
+    except ConfigurationError as error:
+        told = str(error)
+    os.write(writing, told.encode()[:MOST_BYTES])
+    return Exit.OK
 
 
 def _target(args: Sequence[str]) -> str | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from svcjobs.builtins.outbox_processor import BATCH, OutboxRelay
+from svcjobs.cli.durations import Duration
 from svcjobs.cli.exits import CommandFailed
 from svcjobs.cli.logs import log_options, node_name, start_logging
 from svcjobs.cli.output import console, duration, json_option, print_json, table, tell
@@ -53,7 +54,7 @@ def outbox() -> None:
 @click.option("--once", is_flag=True, help="End after one batch.")
 @click.option("--batch", type=click.IntRange(1, BATCH), default=BATCH, show_default=True, metavar="NUMBER",
               help="Messages in a batch.")  # fmt: skip
-@click.option("--interval", type=click.FloatRange(min=0.01), default=1, show_default=True, metavar="SECONDS",
+@click.option("--interval", type=Duration(min=0.01), default=1, show_default=True, metavar="SECONDS",
               help="How often to look while nothing is pending.")  # fmt: skip
 @click.option("--metrics-port", type=click.IntRange(0, 65535), metavar="PORT",
               help="Serve Prometheus metrics at /metrics; 0 takes a free port.")  # fmt: skip
@@ -123,7 +124,7 @@ def status(url: str | None, *, topics: tuple[str, ...], as_json: bool) -> None:
 
 @outbox.command
 @_database
-@click.option("--keep", type=click.FloatRange(min=0), default=7, show_default=True, metavar="DAYS",
+@click.option("--keep", type=click.FloatRange(0, 36_500), default=7, show_default=True, metavar="DAYS",
               help="Leave those that were moved less than so many days ago.")  # fmt: skip
 @json_option
 def purge(url: str | None, *, keep: float, as_json: bool) -> None:

@@ -123,11 +123,22 @@ class QueueNames(click.ParamType[tuple[str, ...], str]):
         return names
 
 
+class QueueName(click.ParamType[str, str]):
+    """The name of one queue."""
+
+    name = "queue"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if "," in value:
+            self.fail(f"{value!r} names several queues: give one", param, ctx)
+        return str(value)
+
+
 queues_option = click.option(
     "-Q", "--queues", "names", type=QueueNames(), default=(), metavar="NAME[,NAME…]",
     help="Queues, with commas between them. Default: the default queue.", shell_complete=complete_queues,
 )  # fmt: skip
 queue_option = click.option(
-    "-Q", "--queue", "name", metavar="NAME", help="The queue. Default: the default queue.",
+    "-Q", "--queue", "name", type=QueueName(), metavar="NAME", help="The queue. Default: the default queue.",
     shell_complete=complete_queues,
 )  # fmt: skip

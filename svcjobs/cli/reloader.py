@@ -15,6 +15,8 @@ from svcjobs.signals import Signals
 from svcjobs.source_files import Snapshot, changes, snapshot
 
 POLL_SECONDS = 0.5
+USAGE = 2
+"""The exit code of a command that was called in a wrong way."""
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -43,18 +45,25 @@ class Reloader:
         self._tell = tell
         self._patience_seconds = patience_seconds
         self._stopping = False
+        self._exit_code = 0
 
-    def run(self, signals: Signals) -> None:
-        """Start the command, again after each change; return once it has ended after a signal."""
+    def run(self, signals: Signals) -> int:
+        """Start the command, again after each change; return once it has ended after a signal.
+
+        Returns:
+            0, or what the command ended with when it was called in a wrong way, which no change of a file cures.
+        """
         while not self._stopping:
             # before the start: what changes while the command imports it counts
             seen = snapshot(self._folder)
             process = self._start()
             try:
                 changed = self._watch(process, seen, signals)
-                self._tell(f"{self._named(changed)}: starting again" if changed else "ending")
+                if not self._exit_code:
+                    self._tell(f"{self._named(changed)}: starting again" if changed else "ending")
             finally:
                 self._end(process, signals)
+        return self._exit_code
 
     def _start(self) -> subprocess.Popen[bytes]:
         # a group of its own, so that Ctrl-C doesn't reach it twice; then it can't read the terminal
@@ -69,6 +78,9 @@ class Reloader:
         while not self._is_stopped(signals, POLL_SECONDS):
             if runs and process.poll() is not None:
                 runs = False
+                if process.returncode == USAGE:
+                    self._stopping, self._exit_code = True, USAGE
+                    return []
                 self._tell(f"the worker ended with exit code {process.returncode}; save a file to start it again")
             if changed := changes(seen, snapshot(self._folder)):
                 return changed

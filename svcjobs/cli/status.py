@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from svcjobs.cli.durations import Duration
 from svcjobs.cli.output import console, duration, json_option, print_json, table, until
 from svcjobs.cli.queues import Place, place_options, queues_option
 from svcjobs.errors import QueueUnavailable
@@ -20,7 +21,7 @@ from svcjobs.stats import QueueStats
 @click.command
 @queues_option
 @click.option(
-    "--watch", is_flag=False, flag_value=2.0, type=click.FloatRange(min=0.1), metavar="[SECONDS]",
+    "--watch", is_flag=False, flag_value=2.0, type=Duration(min=0.1), metavar="[SECONDS]",
     help="Draw the table anew every 2 (or SECONDS) seconds, until Ctrl-C.",
 )  # fmt: skip
 @json_option

@@ -9,6 +9,7 @@ import click
 from svcjobs.cli import schedules
 from svcjobs.cli.alone import work_alone
 from svcjobs.cli.applications import application_option
+from svcjobs.cli.durations import SECONDS, SECONDS_OR_NONE
 from svcjobs.cli.foreign import ForeignCommand
 from svcjobs.cli.lives import WorkerPlan, supervise
 from svcjobs.cli.logs import log_options, node_name, start_logging
@@ -19,13 +20,18 @@ from svcjobs.limits import Limits
 from svcjobs.pools.choice import POOLS
 from svcjobs.settings import HandlerSettings
 
-SECONDS = click.FloatRange(min=0, min_open=True)
 COUNT = click.IntRange(min=1)
 PORT = click.IntRange(0, 65535)
 DEFAULT_CONCURRENCY = 10
 
 
-@click.command(cls=ForeignCommand)
+class WorkerCommand(ForeignCommand):
+    """Its process is the supervisor."""
+
+    forks = True
+
+
+@click.command(cls=WorkerCommand)
 @application_option
 @queues_option
 @click.option("-P", "--pool", type=click.Choice(POOLS), default="async", show_default=True,
@@ -39,7 +45,7 @@ DEFAULT_CONCURRENCY = 10
               help="This worker's name in logs and in `svcjobs workers`; %h is the host.")  # fmt: skip
 @click.option("-B", "--beat/--no-beat", "with_schedule", default=None,
               help="Run the schedule too. Default: when JOBS_SCHEDULE_JSON is set.")  # fmt: skip
-@click.option("--grace", type=click.FloatRange(min=0), default=25, show_default=True, metavar="SECONDS",
+@click.option("--grace", type=SECONDS_OR_NONE, default=25, show_default=True, metavar="SECONDS",
               help="How long running jobs may go on after SIGTERM; then they are given back.")  # fmt: skip
 @click.option("--visibility-timeout", type=SECONDS, default=60, show_default=True, metavar="SECONDS",
               help="How long a job stays with a dead worker. Live ones keep theirs.")  # fmt: skip

@@ -128,7 +128,7 @@ class AsyncPool:
         finally:
             while is_cancelled() and run.cancelled:
                 asyncio.current_task().uncancel()  # type: ignore[union-attr]
-            self.slots.leave(run)
+            self.slots.leave(run, execution)
             self.ended(run, execution)
 
     def _cancel(self, run: Run) -> None:

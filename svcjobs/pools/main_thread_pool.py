@@ -9,21 +9,26 @@ import functools
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from types import FrameType
 
 from svcjobs.application import Application
 from svcjobs.errors import ConfigurationError, TimeLimitExceeded
 from svcjobs.execution import Execution, ended, execute_here
+from svcjobs.hooks import hook
 from svcjobs.job import Job
-from svcjobs.limits import Limits, limits_of
+from svcjobs.limits import Alarm, Limits, limits_of
 from svcjobs.pools.deadlines import Deadlines
 from svcjobs.pools.own_loop import OwnLoop
 from svcjobs.pools.slots import Ended, Run, Slots
 from svcjobs.pools.tokens import Tokens
+from svcjobs.running_table import HardLimit
 
 KILL_AFTER_SECONDS = 1.0
-"""After the hard limit: a handler that holds the GIL lets no thread fail its job, so the process just ends."""
+"""After the hard limit: a handler that holds the GIL lets no thread fail its job, so the process just ends, and the
+keeper fails it."""
+MARGIN_SECONDS = 0.1
 
 
 class MainThreadPool:
@@ -44,7 +49,8 @@ class MainThreadPool:
         self._tokens = Tokens()
         self._loop = OwnLoop()
         self._interruptible: Run | None = None
-        self._alarm: tuple[float, Exception] | None = None
+        self._alarms: deque[Alarm] = deque()
+        """Of the handler that runs, with instants of ``time.monotonic()``."""
 
     @property
     def loop_at(self) -> float | None:
@@ -82,28 +88,37 @@ class MainThreadPool:
         limits = limits_of(run.job, self._limits, kills=True)
         hard_seconds = limits.hard_seconds
         if hard_seconds is not None:
-            self._deadlines.add(run, hard_seconds, functools.partial(self._overtime, run, hard_seconds))
-            faulthandler.dump_traceback_later(hard_seconds + KILL_AFTER_SECONDS, exit=True, file=2)
+            self._limit(run, hard_seconds)
         execution = execute_here(run.job, self._application, functools.partial(self._make, run, limits))
         if hard_seconds is not None and not self._deadlines.remove(run):
             return  # too late: it has failed, and this process is about to be killed
         if hard_seconds is not None:
             faulthandler.cancel_dump_traceback_later()
-        self.slots.leave(run)
+            if self.slots.table is not None:
+                self.slots.table.limit(None)
+        self.slots.leave(run, execution)
         self.ended(run, execution)
 
-    def _make(self, run: Run, limits: Limits, call: functools.partial[object]) -> object:
-        alarm = limits.alarm(run.job)
-        # a coroutine is only made by the call: what interrupts that does no harm
-        return self._loop.finish(self._interruptibly(run, alarm, call), alarm, run)
+    def _limit(self, run: Run, seconds: float) -> None:
+        self._deadlines.add(run, seconds, functools.partial(self._overtime, run, seconds))
+        faulthandler.dump_traceback_later(seconds + KILL_AFTER_SECONDS, exit=True, file=2)
+        at_once = hook(self._application, "failed") is not None
+        if self.slots.table is not None and (not at_once or run.job.attempts < run.job.max_attempts):
+            over_at = time.monotonic() + seconds + KILL_AFTER_SECONDS - MARGIN_SECONDS
+            self.slots.table.limit(HardLimit(seconds, over_at, at_once))
 
-    def _interruptibly(self, run: Run, alarm: tuple[float, Exception] | None, call: Callable[[], object]) -> object:
+    def _make(self, run: Run, limits: Limits, call: functools.partial[object]) -> object:
+        alarms = limits.alarms(run.job)
+        # a coroutine is only made by the call: what interrupts that does no harm
+        return self._loop.finish(self._interruptibly(run, alarms, call), alarms, run)
+
+    def _interruptibly(self, run: Run, alarms: Sequence[Alarm], call: Callable[[], object]) -> object:
         context = contextvars.copy_context()
         try:
-            if alarm is not None:
-                seconds, error = alarm
-                self._alarm = time.monotonic() + seconds, error
-                signal.setitimer(signal.ITIMER_REAL, seconds)
+            if alarms:
+                now = time.monotonic()
+                self._alarms = deque((now + seconds, error) for seconds, error in alarms)
+                signal.setitimer(signal.ITIMER_REAL, alarms[0][0])
             self._interruptible = run
             try:
                 if run.cancelled:  # before there was anything to interrupt
@@ -113,8 +128,9 @@ class MainThreadPool:
                 self._interruptible = None
         finally:
             self._interruptible = None  # once more: the signal may have come in the line above
-            if alarm is not None:
+            if alarms:
                 signal.setitimer(signal.ITIMER_REAL, 0)
+                self._alarms.clear()
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         run = self._interruptible
@@ -123,8 +139,10 @@ class MainThreadPool:
         if run.cancelled:
             self._interruptible = None
             raise asyncio.CancelledError
-        if self._alarm is not None and time.monotonic() >= self._alarm[0] - 0.001:
-            error, self._alarm = self._alarm[1], None
+        if self._alarms and (now := time.monotonic()) >= self._alarms[0][0] - 0.001:
+            _, error = self._alarms.popleft()
+            if self._alarms:
+                signal.setitimer(signal.ITIMER_REAL, max(self._alarms[0][0] - now, 0.001))
             raise error
 
     def _overtime(self, run: Run, seconds: float) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, cast
 
 from svcjobs.interruption import Interruptible
+from svcjobs.limits import Alarm
 from svcjobs.pools.slots import Run
 from svcjobs.result import JobResult
 from svcjobs.settlement import Ack, Bury, Fail, Release
@@ -24,12 +25,12 @@ class OwnLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
 
-    def finish(self, value: object, alarm: tuple[float, Exception] | None = None, run: Run | None = None) -> object:
+    def finish(self, value: object, alarms: Sequence[Alarm] = (), run: Run | None = None) -> object:
         """``value``, awaited when it is to be.
 
         Args:
             value: what a handler returned.
-            alarm: seconds until an error is raised in it, and that error.
+            alarms: what is raised in it, and when.
             run: the job it belongs to; when that was cancelled before there was anything to await, it is now.
         """
         if type(value) in _VALUES or not inspect.isawaitable(value):
@@ -38,14 +39,18 @@ class OwnLoop:
             self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self._loop)
         coroutine = cast("Coroutine[Any, Any, object]", value if inspect.iscoroutine(value) else _await(value))
-        self._task = self._loop.create_task(_limited(coroutine, alarm) if alarm else coroutine)
+        layers = [coroutine]
+        for alarm in alarms:
+            layers.append(_limited(layers[-1], alarm))
+        self._task = self._loop.create_task(layers[-1])
         if run is not None and run.cancelled:
             self._task.cancel()
         try:
             return self._loop.run_until_complete(self._task)
         finally:
             self._task = None
-            coroutine.close()  # one that was cancelled before it began
+            for layer in layers:  # of one that was cancelled before it began
+                layer.close()
 
     def cancel(self) -> bool:
         """Cancel the coroutine that runs; False when none does. From any thread."""
@@ -70,5 +75,5 @@ async def _await(value: Any) -> object:
     return await value
 
 
-async def _limited(coroutine: Coroutine[Any, Any, object], alarm: tuple[float, Exception]) -> object:
+async def _limited(coroutine: Coroutine[Any, Any, object], alarm: Alarm) -> object:
     return await Interruptible(coroutine, *alarm)

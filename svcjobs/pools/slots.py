@@ -14,6 +14,7 @@ from svcjobs.execution import Execution
 from svcjobs.job import Job, Reporting
 from svcjobs.reports import MOST_JOBS
 from svcjobs.running_table import RunningTable
+from svcjobs.settlement import Ack, Settlement
 
 Lease: TypeAlias = tuple[str, str, str]
 """Queue, job id and token."""
@@ -111,13 +112,18 @@ class Slots:
             self.moved_at = run.began
             return run
 
-    def leave(self, run: Run) -> None:
-        """Its slot is free again."""
+    def leave(self, run: Run, execution: Execution | None) -> None:
+        """Its slot is free again.
+
+        Args:
+            run: the job.
+            execution: what came of it.
+        """
         with self._lock:
             del self._running[run]
             self._free.append(run.place)
             if self.table is not None:
-                self.table.end(run.place)
+                self.table.end(run.place, done=execution is not None and _needs_only_an_ack(execution.settlement))
 
     def resize(self, concurrency: int) -> None:
         """Let so many jobs run at once from now on; those that run already go on.
@@ -145,6 +151,10 @@ class Slots:
                     self._line.remove(job)
                     return job
             return next((run for run in self._running if lease_of(run.job) == lease), None)
+
+
+def _needs_only_an_ack(settlement: Settlement) -> bool:
+    return type(settlement) is Ack and not settlement.effects
 
 
 def _checked(concurrency: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import functools
 import queue
@@ -13,7 +14,7 @@ from svcjobs.errors import JobTimeoutError, SoftTimeLimitExceeded
 from svcjobs.execution import execute_here
 from svcjobs.interruption import ThreadCall
 from svcjobs.job import Job
-from svcjobs.limits import Limits, limits_of
+from svcjobs.limits import Alarm, Limits, limits_of
 from svcjobs.pools.deadlines import Deadlines
 from svcjobs.pools.own_loop import OwnLoop
 from svcjobs.pools.slots import Ended, Run, Slots
@@ -22,7 +23,7 @@ from svcjobs.threads import is_async
 
 
 class ThreadPool:
-    """A plain handler gets its soft limit at its next bytecode; it can't be cancelled: it runs on, for nothing.
+    """A plain handler gets its limits, and its cancellation, at its next bytecode.
 
     A coroutine runs in an event loop of its thread, not in that of the start-up hooks, and can be cancelled.
 
@@ -39,7 +40,7 @@ class ThreadPool:
         self._deadlines = Deadlines("svcjobs-soft-limit")
         self._tokens: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._main_tokens = Tokens()
-        self._loops: dict[Run, OwnLoop] = {}
+        self._running: dict[Run, tuple[OwnLoop, ThreadCall]] = {}
 
     @property
     def loop_at(self) -> float | None:
@@ -73,8 +74,10 @@ class ThreadPool:
 
     def cancel(self, run: Run) -> None:
         run.cancelled = True
-        if loop := self._loops.get(run):
-            loop.cancel()
+        if running := self._running.get(run):
+            loop, in_thread = running
+            if not loop.cancel():
+                in_thread.interrupt(asyncio.CancelledError, again=True)
 
     def stop(self) -> None:
         for _ in range(self.slots.concurrency):
@@ -93,34 +96,48 @@ class ThreadPool:
         loop.close()
 
     def _execute(self, run: Run, loop: OwnLoop) -> None:
-        self._loops[run] = loop
-        alarm = limits_of(run.job, self._limits, kills=False).alarm(run.job)
-        execution = execute_here(run.job, self._application, functools.partial(self._make, loop, alarm, run))
-        del self._loops[run]
-        self.slots.leave(run)
+        self._running[run] = loop, ThreadCall()
+        alarms = limits_of(run.job, self._limits, kills=False).alarms(run.job)
+        execution = execute_here(run.job, self._application, functools.partial(self._make, run, alarms))
+        del self._running[run]
+        self.slots.leave(run, execution)
         self.ended(run, execution)
 
-    def _make(
-        self, loop: OwnLoop, alarm: tuple[float, Exception] | None, run: Run, call: functools.partial[object]
-    ) -> object:
-        context = contextvars.copy_context()
-        if alarm is None:
-            return loop.finish(context.run(call), run=run)
+    def _make(self, run: Run, alarms: Sequence[Alarm], call: functools.partial[object]) -> object:
+        loop, in_thread = self._running[run]
         if is_async(call.func):
-            return loop.finish(call(), alarm, run)
-        return loop.finish(self._interruptibly(alarm, functools.partial(context.run, call)), alarm, run)
+            return loop.finish(call(), alarms, run)
+        context = contextvars.copy_context()
 
-    def _interruptibly(self, alarm: tuple[float, Exception], call: Callable[[], object]) -> object:
-        seconds, told = alarm
-        # no values can be carried into a thread: a class is raised there, and one that is made without any
-        raised = SoftTimeLimitExceeded if isinstance(told, JobTimeoutError) else type(told)
-        in_thread = ThreadCall()
-        self._deadlines.add(in_thread, seconds, functools.partial(in_thread.interrupt, raised))
+        def begin() -> object:
+            if run.cancelled:  # before there was anything to interrupt
+                raise asyncio.CancelledError
+            return context.run(call)
+
+        return loop.finish(self._interruptibly(in_thread, alarms, begin), alarms, run)
+
+    def _interruptibly(self, in_thread: ThreadCall, alarms: Sequence[Alarm], begin: Callable[[], object]) -> object:
+        if not alarms:
+            return in_thread.run(begin)
+        due: list[Exception] = []
+
+        def interrupt(told: Exception) -> None:
+            due.append(told)
+            in_thread.interrupt(_raised_for(told), again=True)
+
+        for seconds, told in alarms:
+            self._deadlines.add(told, seconds, functools.partial(interrupt, told))
         try:
-            return in_thread.run(call)
-        except raised as error:
-            if error.args != raised().args:
+            return in_thread.run(begin)
+        except Exception as error:
+            if not due or type(error) is not (raised := _raised_for(due[-1])) or error.args != raised().args:
                 raise  # the handler's own
-            raise told.with_traceback(error.__traceback__) from None
+            raise due[-1].with_traceback(error.__traceback__) from None
         finally:
-            self._deadlines.remove(in_thread)
+            for _, told in alarms:
+                self._deadlines.remove(told)
+
+
+def _raised_for(told: Exception) -> type[Exception]:
+    """What is raised for it: no values can be carried into a thread, so it is a class that is made without any."""
+    return SoftTimeLimitExceeded if isinstance(told, JobTimeoutError) else type(told)

@@ -86,17 +86,21 @@ class Worker(WorkController):
 
     def on_init_blueprint(self) -> None:
         self._custom_logging = self.setup_logging()
-        if self.redirect_stdouts:  # what tasks print goes to the log
-            self.app.log.redirect_stdouts(self.redirect_stdouts_level)
 
     def setup_queues(self, include: Any, exclude: Any = None) -> None:
         super().setup_queues(include, exclude)
         signals.celeryd_after_setup.send(sender=self.hostname, instance=self, conf=self.app.conf)
 
+    def log_prints(self) -> None:
+        """Let what tasks print go to the log, unless a handler of :signal:`setup_logging` has set that up."""
+        if self.redirect_stdouts and not self._custom_logging:
+            self.app.log.redirect_stdouts(self.redirect_stdouts_level)
+
     def on_start(self) -> None:
         super().on_start()
         if not self.quiet:
             self.emit_banner()
+        self.log_prints()
         self._warn()
         if self.purge:
             self.purge_messages()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from operator import itemgetter
 from typing import Any
@@ -38,7 +39,8 @@ def bootsteps(ctx: click.Context, /) -> None:
 @click.pass_context
 def workers(ctx: click.Context, /) -> None:
     """Display workers graph."""
-    arguments = dict(arg.partition("=")[::2] for arg in ctx.args)
+    # nodes:a,b or nodes=a,b; of a URL, what comes first counts
+    arguments = dict([*re.split("[:=]", arg, maxsplit=1), ""][:2] for arg in ctx.args)
     app = ctx.obj.app
     if "nodes" in arguments:
         nodes = arguments["nodes"].split(",")

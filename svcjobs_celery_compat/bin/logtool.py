@@ -13,7 +13,7 @@ import click
 from svcjobs_celery_compat.bin.base import CeleryCommand, handle_preload_options
 
 LINE = re.compile(r"^\[.+?\]|^\S+:")
-RECEIVED = re.compile(r"Task (?:.+?)?\b([\w.]+)\[(.+?)\] received|Received task: ([\w.]+)\[(.+?)\]")
+RECEIVED = re.compile(r"Task ([\w.]+)\[(.+?)\] received|Received task: ([\w.]+)\[(.+?)\]")
 ENDED = re.compile(r"Task ([\w.]+)\[(.+?)\] (succeeded|raised|retry|rejected|ignored)")
 
 

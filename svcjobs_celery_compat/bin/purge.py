@@ -47,9 +47,10 @@ def purge(ctx: click.Context, /, force: bool, queues: Any, exclude_queues: Any, 
         channel = connection.default_channel
         removed = sum(_purged(channel, name, connection) for name in names)
     if removed:
-        ctx.obj.echo(f"Purged {removed} {text.pluralize(removed, 'message')} from {len(names)} known task queues.")
+        many = text.pluralize(len(names), "queue")
+        ctx.obj.echo(f"Purged {removed} {text.pluralize(removed, 'message')} from {len(names)} known task {many}.")
     else:
-        ctx.obj.echo(f"No messages purged from {len(names)} {text.pluralize(len(names), 'queue')}")
+        ctx.obj.echo(f"No messages purged from {len(names)} {text.pluralize(len(names), 'queue')}.")
 
 
 def _purged(channel: Any, name: str, connection: Any) -> int:

@@ -71,9 +71,9 @@ def shell(
         names = {**own, **names}
     if python:
         _python(names)
-    elif bpython or (not ipython and _available("bpython")):
+    elif (bpython or not ipython) and _available("bpython"):
         _bpython(names)
-    elif ipython or _available("IPython"):
+    elif _available("IPython"):
         _ipython(names)
     else:
         _python(names)

@@ -7,9 +7,8 @@ import sys
 from typing import Any
 
 import click
-from click import ParamType
-from click.types import StringParamType
 
+from svcjobs.cli.durations import SECONDS_OR_NONE
 from svcjobs.inheritance import Inheritance
 from svcjobs.rehearsal import Rehearsal
 from svcjobs_celery_compat import concurrency
@@ -21,15 +20,26 @@ from svcjobs_celery_compat.bin.base import (
     handle_preload_options,
 )
 from svcjobs_celery_compat.bin.celery import TARGET
+from svcjobs_celery_compat.bin.worker_options import (
+    Autoscale,
+    CeleryBeat,
+    Hostname,
+    WorkersPool,
+    concurrency_value,
+    pool_name,
+    setting,
+)
 from svcjobs_celery_compat.exceptions import SecurityError
 from svcjobs_celery_compat.platforms import EX_FAILURE, EX_OK, create_pidlock, detached, maybe_drop_privileges
 from svcjobs_celery_compat.utils.log import get_logger
 from svcjobs_celery_compat.utils.nodenames import default_nodename, host_format, node_format
+from svcjobs_celery_compat.utils.sysinfo import AUTO_CONCURRENCY
 from svcjobs_celery_compat.worker import launch
+
+__all__ = ("AUTO_CONCURRENCY", "Autoscale", "CeleryBeat", "Hostname", "WorkersPool", "worker")
 
 logger = get_logger(__name__)
 
-AUTO_CONCURRENCY = "auto"
 WORKER, POOL, QUEUE = "Worker Options", "Pool Options", "Queue Options"
 FEATURES, BEAT, ENGINE = "Features", "Embedded Beat Options", "Options of svcjobs"
 
@@ -39,80 +49,7 @@ RETRY_DISABLED = (
 )
 
 
-class CeleryBeat(ParamType[Any]):
-    """A scheduler."""
-
-    name = "beat"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        return value
-
-
-class WorkersPool(click.Choice[str]):
-    """A pool by its name."""
-
-    name = "pool"
-
-    def __init__(self) -> None:
-        super().__init__(concurrency.get_available_pool_names())
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        if isinstance(value, type):
-            return value
-        value = super().convert(value, param, ctx) if value in concurrency.ALIASES else value
-        return concurrency.get_implementation(value) or concurrency.get_implementation(ctx.obj.app.conf.worker_pool)
-
-
-class Hostname(StringParamType):
-    """A worker's name, with ``%h``, ``%n`` and ``%d`` replaced."""
-
-    name = "hostname"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        return host_format(default_nodename(value))
-
-
-class Autoscale(ParamType[Any]):
-    """Two numbers of workers."""
-
-    name = "<min workers>, <max workers>"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        if isinstance(value, tuple):
-            return value
-        numbers = str(value).split(",")
-        if len(numbers) > 2:
-            self.fail(f"Expected two comma separated integers or one integer. Got {len(numbers)} instead.")
-        try:
-            found = [int(number) for number in numbers]
-        except ValueError:
-            self.fail(f"Expected two comma separated integers. Got {value} instead.")
-        return (found[0], found[1] if len(found) == 2 else 0)
-
-
-def _concurrency_value(ctx: click.Context, _param: Any, value: Any) -> Any:
-    """A number, ``auto``, or what the setting says."""
-    configured = ctx.obj.app.conf.worker_concurrency
-    if value is None or value == "":
-        return configured
-    text = str(value).strip().lower()
-    if text == AUTO_CONCURRENCY:
-        return AUTO_CONCURRENCY
-    try:
-        number = int(text)
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is no number: give a number of tasks, or 'auto'") from None
-    if number < 0:
-        raise click.BadParameter(f"{value!r} is negative: give a number of tasks, or 'auto'")
-    return number or configured
-
-
-def _setting(name: str) -> Any:
-    """A callback: the given value, else that of a setting."""
-    return lambda ctx, _, value: getattr(ctx.obj.app.conf, name) if value is None else value
-
-
-def _logfile(path: Any, hostname: str) -> Any:
+def _named(path: Any, hostname: str) -> Any:
     return node_format(path, hostname) if path else path
 
 
@@ -140,7 +77,7 @@ def _logfile(path: Any, hostname: str) -> Any:
     "--statedb",
     cls=CeleryOption,
     type=click.Path(),
-    callback=_setting("worker_state_db"),
+    callback=setting("worker_state_db"),
     help_group=WORKER,
     help="Path to the state database.",
 )
@@ -162,7 +99,7 @@ def _logfile(path: Any, hostname: str) -> Any:
     metavar="<prefetch multiplier>",
     cls=CeleryOption,
     help_group=WORKER,
-    callback=_setting("worker_prefetch_multiplier"),
+    callback=setting("worker_prefetch_multiplier"),
     help="Taken for compatibility: a worker holds what it is about to start.",
 )
 @click.option(
@@ -177,7 +114,7 @@ def _logfile(path: Any, hostname: str) -> Any:
     "-c",
     "--concurrency",
     metavar="<concurrency>",
-    callback=_concurrency_value,
+    callback=concurrency_value,
     cls=CeleryOption,
     help_group=POOL,
     help="Number of tasks at once; with prefork, of child processes. Default: the number of CPUs.",
@@ -189,7 +126,7 @@ def _logfile(path: Any, hostname: str) -> Any:
     type=str,
     cls=CeleryOption,
     help_group=POOL,
-    callback=lambda ctx, _, value: value or ctx.obj.app.conf.worker_pool,
+    callback=pool_name,
     help="Pool implementation: " + ", ".join(concurrency.get_available_pool_names()) + ".",
 )
 @click.option(
@@ -200,7 +137,7 @@ def _logfile(path: Any, hostname: str) -> Any:
     default=None,
     cls=CeleryOption,
     help_group=POOL,
-    callback=_setting("worker_send_task_events"),
+    callback=setting("worker_send_task_events"),
     help="Send task-related events that can be captured by monitors like celery events, celerymon, and others.",
 )
 @click.option(
@@ -208,7 +145,7 @@ def _logfile(path: Any, hostname: str) -> Any:
     type=float,
     cls=CeleryOption,
     help_group=POOL,
-    callback=_setting("task_time_limit"),
+    callback=setting("task_time_limit"),
     help="Enables a hard time limit (in seconds int/float) for tasks.",
 )
 @click.option(
@@ -216,7 +153,7 @@ def _logfile(path: Any, hostname: str) -> Any:
     type=float,
     cls=CeleryOption,
     help_group=POOL,
-    callback=_setting("task_soft_time_limit"),
+    callback=setting("task_soft_time_limit"),
     help="Enables a soft time limit (in seconds int/float) for tasks.",
 )
 @click.option(
@@ -224,7 +161,7 @@ def _logfile(path: Any, hostname: str) -> Any:
     type=int,
     cls=CeleryOption,
     help_group=POOL,
-    callback=_setting("worker_max_tasks_per_child"),
+    callback=setting("worker_max_tasks_per_child"),
     help="Maximum number of tasks a process runs before it is replaced by a new one.",
 )
 @click.option(
@@ -239,7 +176,7 @@ def _logfile(path: Any, hostname: str) -> Any:
     type=int,
     cls=CeleryOption,
     help_group=POOL,
-    callback=_setting("worker_max_memory_per_child"),
+    callback=setting("worker_max_memory_per_child"),
     help="Resident memory, in KiB, from which a process is replaced after its task.",
 )
 @click.option("--purge", "--discard", is_flag=True, cls=CeleryOption, help_group=QUEUE)
@@ -267,7 +204,7 @@ def _logfile(path: Any, hostname: str) -> Any:
     callback=lambda ctx, _, value: value or ctx.obj.app.conf.beat_schedule_filename,
 )
 @click.option("--scheduler", cls=CeleryOption, help_group=BEAT)
-@click.option("--grace", type=click.FloatRange(min=0), default=25, show_default=True, cls=CeleryOption,
+@click.option("--grace", type=SECONDS_OR_NONE, default=25, show_default=True, cls=CeleryOption,
               help_group=ENGINE, help="Seconds for running tasks after SIGTERM; then they are given back.")  # fmt: skip
 @click.option("--health-port", type=click.IntRange(0, 65535), cls=CeleryOption, help_group=ENGINE,
               help="Answer /livez, /readyz and /metrics there.")  # fmt: skip
@@ -315,11 +252,14 @@ def worker(  # noqa: C901 - one step for each option
     grace, port, kept_lines = kwargs.pop("grace"), kwargs.pop("health_port"), kwargs.pop("keep_log_lines")
     purge = kwargs.pop("purge")
     options = {
-        **kwargs, "hostname": hostname, "pool": pool, "loglevel": loglevel, "logfile": _logfile(logfile, hostname),
+        **kwargs, "hostname": hostname, "pool": pool, "loglevel": loglevel, "logfile": logfile,
         "statedb": statedb, "no_color": ctx.obj.no_color or None, "quiet": ctx.obj.quiet,
     }  # fmt: skip
+    alone = app.connection_for_read().transport.driver_type == "memory"  # no other process could see its messages
+    if not alone:
+        launch.drop_steps(app)
     try:
-        configured = app.Worker(**options, pidfile=_logfile(pidfile, hostname))
+        configured = app.Worker(**options, pidfile=_named(pidfile, hostname))
     except SecurityError as exc:
         ctx.obj.error(str(exc))
         ctx.exit(EX_FAILURE)
@@ -329,8 +269,7 @@ def worker(  # noqa: C901 - one step for each option
         ctx.exit(EX_FAILURE)
     if Rehearsal.is_this():
         ctx.exit(EX_OK)
-    if app.connection_for_read().transport.driver_type == "memory":
-        # no other process could see its messages
+    if alone:
         configured.start()
         ctx.exit(configured.exitcode or EX_OK)
     if purge and not Inheritance.is_there():  # what SIGHUP and pool_restart start anew goes on with the tasks that wait
@@ -365,8 +304,8 @@ def _detached(
     """Start the same command in the background."""
     argv = [argument for argument in sys.orig_argv if argument not in ("-D", "--detach")]
     return detach(
-        options.get("executable") or sys.executable, argv, logfile=_logfile(logfile, hostname),
-        pidfile=_logfile(pidfile, hostname), uid=options.get("uid"), gid=options.get("gid"),
+        options.get("executable") or sys.executable, argv, logfile=_named(logfile, hostname),
+        pidfile=_named(pidfile, hostname), uid=options.get("uid"), gid=options.get("gid"),
         umask=options.get("umask"), workdir=ctx.obj.workdir, app=ctx.obj.app, hostname=hostname,
     )  # fmt: skip
 

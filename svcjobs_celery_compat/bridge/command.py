@@ -20,9 +20,10 @@ from svcjobs.errors import ConfigurationError
 from svcjobs.metrics import BridgeMetrics
 from svcjobs.settings import QueueSettings
 from svcjobs_celery_compat.bridge.amqp_broker import AmqpBroker
+from svcjobs_celery_compat.bridge.amqp_receiver import AmqpReceiver
 from svcjobs_celery_compat.bridge.forward import Forward
 from svcjobs_celery_compat.bridge.progress import Progress
-from svcjobs_celery_compat.bridge.receiver import AmqpReceiver, RedisReceiver
+from svcjobs_celery_compat.bridge.receiver import Receiver, RedisReceiver
 from svcjobs_celery_compat.bridge.redis_broker import Layout, RedisBroker
 from svcjobs_celery_compat.bridge.returning import Returning
 from svcjobs_celery_compat.bridge.reverse import Reverse
@@ -91,7 +92,11 @@ def bridge(
         if reverse:
             returning = Returning(client, root, names)
             closing.callback(returning.close)
-            receiver = RedisReceiver(source, names, options) if kind == "redis" else AmqpReceiver(source, names)
+            receiver: Receiver
+            if kind == "redis":
+                receiver = RedisReceiver(source, names, options)
+            else:
+                receiver = AmqpReceiver(source, names, returning.take_over)
             Reverse(returning, receiver, progress, stop).run(drain=drain)
         else:
             store = Store(client, root, names)

@@ -1,9 +1,8 @@
-"""The old broker, as the bridge sees it on the way back."""
+"""The old broker, as the bridge sees it on the way back, and the one on Redis."""
 
 from __future__ import annotations
 
 import base64
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -11,18 +10,18 @@ from typing import Any, Protocol
 
 import kombu
 import redis
-from amqp.exceptions import AccessRefused, AMQPError, NotFound
 from kombu.utils.json import dumps
 
 from svcjobs._redis.failures import translate
 from svcjobs.errors import ConfigurationError, JobsError, QueueUnavailable
-from svcjobs_celery_compat.bridge.amqp_broker import CONNECT_SECONDS, HEARTBEAT_SECONDS
 from svcjobs_celery_compat.bridge.broker import BrokerUnavailable
 from svcjobs_celery_compat.bridge.redis_broker import TIMEOUTS, Layout
 from svcjobs_celery_compat.bridge.returning import Held
 
 IN_DOUBT_SECONDS = 30 * 86400
 """How long Redis knows a message again that it has and that isn't removed here: a bridge was killed in between."""
+REMOVED_SECONDS = 3600
+"""How long it does once that is removed here: another bridge may have read it before."""
 
 # KEYS[1] a mark, KEYS[2] kombu's list; ARGV[1] how long to keep the mark, ARGV[2] the message
 _PUT = "if redis.call('SET', KEYS[1], 1, 'NX', 'EX', ARGV[1]) then redis.call('LPUSH', KEYS[2], ARGV[2]) end"
@@ -40,11 +39,11 @@ class Receiver(Protocol):
         ...
 
     def put(self, held: Sequence[Held]) -> None:
-        """Store messages. When it returns, the broker has them."""
+        """Store messages. When it returns, the broker has them, and has none twice whatever is killed."""
         ...
 
-    def forget(self, held: Sequence[Held]) -> None:
-        """These aren't in svcjobs any more: they don't come again."""
+    def release(self, held: Sequence[Held]) -> None:
+        """These aren't in svcjobs any more: consumers of the broker may have them."""
         ...
 
     def keep_alive(self) -> None:
@@ -85,9 +84,11 @@ class RedisReceiver:
                 key = self._layout.key_of(one.queue, one.message["properties"].get("priority"))
                 self._put(keys=[self._mark(one), key], args=[IN_DOUBT_SECONDS, _element(one)])
 
-    def forget(self, held: Sequence[Held]) -> None:
-        with _redis_errors():
-            self._client.unlink(*map(self._mark, held))
+    def release(self, held: Sequence[Held]) -> None:
+        with _redis_errors(), self._client.pipeline(transaction=False) as pipeline:
+            for one in held:
+                pipeline.expire(self._mark(one), REMOVED_SECONDS)
+            pipeline.execute()
 
     def keep_alive(self) -> None:
         """Nothing: Redis doesn't ask for one."""
@@ -100,76 +101,6 @@ class RedisReceiver:
 
     def _mark(self, held: Held) -> str:
         return self._layout.own(f"returned:{held.stay}:{held.queue}:{held.job_id}")
-
-
-class AmqpReceiver:
-    """Queues of RabbitMQ, which confirms each message. It knows none again.
-
-    Args:
-        url: as kombu takes it.
-        names: of the queues.
-    """
-
-    def __init__(self, url: str, names: Sequence[str]) -> None:
-        self._url = url
-        self._names = names
-        self._connection: Any = None
-        self._beat_at = 0.0
-
-    def connect(self) -> None:
-        self.close()
-        options = {"read_timeout": CONNECT_SECONDS, "confirm_publish": True}
-        self._connection = kombu.Connection(
-            self._url, heartbeat=HEARTBEAT_SECONDS, connect_timeout=CONNECT_SECONDS, transport_options=options
-        )
-        with self._errors():
-            self._connection.connect()
-            channel = self._connection.channel()
-            for name in self._names:
-                channel.queue_declare(name, passive=True)
-            self._producer = kombu.Producer(channel, exchange=kombu.Exchange(""), auto_declare=False)
-
-    def put(self, held: Sequence[Held]) -> None:
-        with self._errors():
-            for one in held:
-                message = one.message
-                properties = {name: value for name, value in message["properties"].items() if name in _AMQP}
-                self._producer.publish(
-                    message["body"], routing_key=one.queue, headers=message["headers"], retry=False,
-                    content_type=message["content-type"], content_encoding=message["content-encoding"],
-                    **{"delivery_mode": 2, **properties},
-                )  # fmt: skip
-
-    def forget(self, held: Sequence[Held]) -> None:
-        """Nothing: it has no marks."""
-
-    def keep_alive(self) -> None:
-        if time.monotonic() < self._beat_at:
-            return
-        self._beat_at = time.monotonic() + HEARTBEAT_SECONDS / 4
-        with self._errors():
-            self._connection.heartbeat_check()
-            with suppress(TimeoutError):
-                self._connection.drain_events(timeout=0.001)
-
-    def close(self) -> None:
-        if self._connection is not None:
-            with suppress(AMQPError, OSError, *self._connection.connection_errors):
-                self._connection.release()
-        self._connection = None
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (AccessRefused, NotFound) as error:
-            raise ConfigurationError(f"the old broker refuses, or has no such queue: {error}") from error
-        except (AMQPError, *self._connection.connection_errors) as error:
-            raise BrokerUnavailable(f"the old broker: {type(error).__name__}: {error}") from error
-
-
-_AMQP = ("delivery_mode", "priority", "correlation_id", "reply_to", "expiration", "message_id", "timestamp", "type",
-         "user_id", "app_id")  # fmt: skip
 
 
 def _element(held: Held) -> str:

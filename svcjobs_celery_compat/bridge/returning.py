@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import redis
 
@@ -26,8 +26,13 @@ from svcjobs_celery_compat.transport.wire import Message, decode
 
 # Take ids from the ready lists, the front first, then those that wait for their time. A job is marked with its stay:
 # the message may come here again as a job of the same id, and isn't to be taken for one that went back already.
-# KEYS[1] prefix, ARGV[1] how many, ARGV[2] mark of new ones; returns all ids that the bridge holds
+# One bridge at a time: two would hold the same ids, and each would send them.
+# KEYS[1] prefix, ARGV[1] how many, ARGV[2] mark of new ones, ARGV[3] the bridge, ARGV[4] milliseconds for which it has
+# the queue to itself; returns all ids that the bridge holds
 _HOLD = """
+local owner = redis.call('GET', KEYS[1] .. ':returning:bridge')
+if owner and owner ~= ARGV[3] then return {} end
+redis.call('SET', KEYS[1] .. ':returning:bridge', ARGV[3], 'PX', ARGV[4])
 local P, left = KEYS[1], tonumber(ARGV[1]) - redis.call('LLEN', KEYS[1] .. ':returning')
 local function hold(ids)
   for _, id in ipairs(ids) do
@@ -50,13 +55,43 @@ end
 return redis.call('LRANGE', P .. ':returning', 0, -1)
 """
 # The old broker has these. A bridge that moves them forward again must not take them for what it stored before.
-# KEYS[1] prefix, ARGV ids
+# KEYS[1] prefix, ARGV an id and its stay, the next id and its stay, and so on
 _DONE = """
-for _, id in ipairs(ARGV) do
-  redis.call('LREM', KEYS[1] .. ':returning', 1, id)
-  redis.call('UNLINK', KEYS[1] .. ':job:' .. id, KEYS[1] .. ':unique:' .. id)
+for i = 1, #ARGV, 2 do
+  local id = ARGV[i]
+  if redis.call('HGET', KEYS[1] .. ':job:' .. id, 'stay') == ARGV[i + 1] then
+    redis.call('LREM', KEYS[1] .. ':returning', 1, id)
+    redis.call('UNLINK', KEYS[1] .. ':job:' .. id, KEYS[1] .. ':unique:' .. id)
+  end
 end
 """
+# Whoever held these with such a stay can't finish them any more: a stay is its beginning, which is for ever the same,
+# and who took it over last.
+# KEYS[1] prefix, ARGV[1] who takes over, ARGV[2] how long the beginning is, then an id and its stay, and so on; returns
+# for each whether it is here
+_TAKE_OVER = """
+local length, here = tonumber(ARGV[2]), {}
+for i = 3, #ARGV, 2 do
+  local job = KEYS[1] .. ':job:' .. ARGV[i]
+  local stay, begin = redis.call('HGET', job, 'stay'), ARGV[i + 1]:sub(1, length)
+  local is_here = stay and stay:sub(1, length) == begin
+  if is_here then redis.call('HSET', job, 'stay', begin .. ARGV[1]) end
+  here[#here + 1] = is_here and 1 or 0
+end
+return here
+"""
+# KEYS[1] prefix, ARGV[1] the bridge
+_LEAVE = """
+if redis.call('GET', KEYS[1] .. ':returning:bridge') == ARGV[1] then
+  redis.call('UNLINK', KEYS[1] .. ':returning:bridge')
+end
+"""
+Stay: TypeAlias = tuple[str, str]
+"""The id of a job, and which stay of its message here it was."""
+STAY_LENGTH = 32
+"""Of the part of a stay that remains when another bridge takes it over."""
+ALONE_SECONDS = 15
+"""After its last batch another bridge waits for so long, as long as it isn't known to have ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +125,13 @@ class Returning:
         self._queues = Queues(client, read_options({"prefix": root}))
         self._hold = self._client.register_script(_HOLD)
         self._done = self._client.register_script(_DONE)
+        self._take_over = self._client.register_script(_TAKE_OVER)
+        self._leave = self._client.register_script(_LEAVE)
+        self._bridge = uuid.uuid4().hex
         self.names = names
 
     def hold(self, limit: int) -> list[Held]:
-        """Up to about ``limit`` messages, those first that a killed bridge held.
+        """Up to about ``limit`` messages, those first that a killed bridge held; none while another bridge is at it.
 
         Raises:
             ConfigurationError: a job is no message, and the old broker has no use for it.
@@ -102,16 +140,24 @@ class Returning:
         with _translated():
             for name in self.names:
                 prefix = self._prefix(name)
-                ids = [job_id.decode() for job_id in self._hold(keys=[prefix], args=[limit, stay])[:limit]]
-                if ids:
-                    return self._read(name, prefix, ids)
+                args = [limit, stay, self._bridge, 1000 * ALONE_SECONDS]
+                ids = [job_id.decode() for job_id in self._hold(keys=[prefix], args=args)[:limit]]
+                if ids and (held := self._read(name, prefix, ids)):
+                    return held
         return []
 
     def done(self, held: Sequence[Held]) -> None:
-        """The old broker has these messages: remove their jobs."""
+        """The old broker has these messages: remove their jobs, but for those that another bridge took over."""
         with _translated():
             for name in dict.fromkeys(one.queue for one in held):
-                self._done(keys=[self._prefix(name)], args=[one.job_id for one in held if one.queue == name])
+                stays = [(one.job_id, one.stay) for one in held if one.queue == name]
+                self._done(keys=[self._prefix(name)], args=_flat(stays))
+
+    def take_over(self, name: str, stays: Sequence[Stay]) -> list[bool]:
+        """Which of these messages are in queue ``name`` still; :meth:`done` of who held them does nothing any more."""
+        with _translated():
+            args = [uuid.uuid4().hex, STAY_LENGTH, *_flat(stays)]
+            return [answer == 1 for answer in self._take_over(keys=[self._prefix(name)], args=args)]
 
     def waiting(self) -> dict[str, int]:
         """How many messages wait in each queue, or are held by a bridge."""
@@ -126,7 +172,10 @@ class Returning:
         return f"{running} messages are held by workers: stop them" if running else ""
 
     def close(self) -> None:
-        """Close the connections."""
+        """Leave the queues to other bridges, and close the connections."""
+        with suppress(redis.RedisError, OSError):
+            for name in self.names:
+                self._leave(keys=[self._prefix(name)], args=[self._bridge])
         self._queues.close()
         self._client.close()
 
@@ -136,8 +185,11 @@ class Returning:
             pipe.hmget(f"{prefix}:job:{job_id}", "payload", "stay", "priority")
         held = []
         for job_id, (text, stay, priority) in zip(ids, pipe.execute(), strict=True):
+            if stay is None:  # another bridge has finished with it
+                self._client.lrem(f"{prefix}:returning", 1, job_id)
+                continue
             try:
-                held.append(Held(name, job_id, (stay or b"").decode(), decode(decode_payload(text or b""))))
+                held.append(Held(name, job_id, stay.decode(), decode(decode_payload(text or b""))))
             except InvalidJob as error:
                 level = int(priority or 0)
                 pipe.lrem(f"{prefix}:returning", 1, job_id)
@@ -156,6 +208,10 @@ class Returning:
         stats = self._queues.named(name).stats()
         held: Any = self._client.llen(f"{self._prefix(name)}:returning")
         return int(stats.ready + stats.delayed + held)
+
+
+def _flat(stays: Sequence[Stay]) -> list[str]:
+    return [part for stay in stays for part in stay]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""From svcjobs back to the old broker: hold, store there, remove here, and so on."""
+"""From svcjobs back to the old broker: hold, store there, remove here, release there, and so on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from svcjobs_celery_compat.bridge.returning import Held, Returning
 logger = logging.getLogger(__name__)
 
 BATCH = 100
-"""So many messages RabbitMQ may get a second time when the bridge is killed."""
 
 
 class Reverse:
@@ -50,11 +49,9 @@ class Reverse:
                         return
                     pause = FIRST_PAUSE_SECONDS
                     continue
-                except BrokerUnavailable as error:
-                    self._is_connected = False
-                    self._tell("broker", error, pause)
                 except QueueUnavailable as error:
-                    self._tell("svcjobs", error, pause)
+                    self._is_connected = False  # it begins anew with what the old broker has
+                    self._tell("broker" if isinstance(error, BrokerUnavailable) else "svcjobs", error, pause)
                 self._stop.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         finally:
@@ -79,7 +76,7 @@ class Reverse:
     def _move(self, held: Sequence[Held]) -> None:
         self._receiver.put(held)
         self._returning.done(held)
-        self._receiver.forget(held)
+        self._receiver.release(held)
         for one in held:
             self._progress.count(one.queue, "moved")
 

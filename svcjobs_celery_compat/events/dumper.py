@@ -61,7 +61,7 @@ class Dumper:
     ) -> None:
         """Write an event of a task."""
         fields = ", ".join(f"{key}={event[key]}" for key in sorted(event))
-        between = "," if fields else ":"
+        between = ":" if fields else ""
         self.say(f"{hostname} [{timestamp}] {humanize_type(type)}{between} {task} {fields}")
 
 

@@ -279,6 +279,7 @@ class Channel(virtual.Channel):
         if self.connection.lost:
             self.qos.outlive(self.intake.abandon())
         else:
+            self.send_acks()
             for queue in [name for name in self._auto_delete if name in self.fanout.subscriptions]:
                 self.queue_delete(queue)
         super().close()

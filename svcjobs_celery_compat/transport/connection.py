@@ -15,6 +15,7 @@ from kombu.utils.collections import HashedSeq
 from kombu.utils.functional import fxrange
 from kombu.utils.imports import symbol_by_name
 
+from svcjobs._redis.urls import split_authority
 from svcjobs_celery_compat.exceptions import ImproperlyConfigured
 from svcjobs_celery_compat.transport.aliases import SCHEMES
 
@@ -191,10 +192,11 @@ def _normalized(url: Any) -> list[Any]:
 
 
 def _nodes(url: str) -> list[str]:
-    parts = urlsplit(url)
-    credentials, at, hosts = parts.netloc.rpartition("@")
+    scheme, authority, rest = split_authority(url)
+    credentials, at, hosts = authority.rpartition("@")
+    parts = urlsplit(rest)
     options = parts.query
-    if parts.scheme == "rediss+cluster" and "ssl" not in options:
+    if scheme == "rediss+cluster" and "ssl" not in options:
         options = f"{options}&ssl=true".lstrip("&")
     rest = f"{parts.path}?{options}" if options else parts.path
     return [f"svcjobs-cluster://{credentials}{at}{host.strip()}{rest}" for host in hosts.split(",")]

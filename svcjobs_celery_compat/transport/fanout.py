@@ -23,9 +23,8 @@ Position = tuple[int, int]
 
 @dataclass(slots=True)
 class Subscription:
-    """A queue bound to a fanout exchange, and up to where it has read."""
+    """What a queue receives of a fanout exchange that it is bound to, and up to where it has read."""
 
-    exchange: str
     pattern: re.Pattern[str] | None
     position: Position
 
@@ -43,7 +42,8 @@ class Fanout:
         self._client = client
         self.prefix = prefix
         self._patterns = patterns
-        self.subscriptions: dict[str, Subscription] = {}
+        self.subscriptions: dict[str, dict[str, Subscription]] = {}
+        """By queue and exchange."""
         self._put_off_at: dict[str, float] = {}  # of each stream that is published to
 
     def publish(self, exchange: str, routing_key: str, message: Message) -> None:
@@ -63,20 +63,22 @@ class Fanout:
         """Let a queue receive what is published from now on."""
         newest: Any = self._client.xrevrange(self._key(exchange), count=1)
         position = _position(newest[0][0]) if newest else (0, 0)
-        self.subscriptions[queue] = Subscription(exchange, self._pattern(binding_key), position)
+        self.subscriptions.setdefault(queue, {})[exchange] = Subscription(self._pattern(binding_key), position)
 
     def unsubscribe(self, queue: str, exchange: str) -> None:
         """Let a queue receive nothing of an exchange any more."""
-        if queue in self.subscriptions and self.subscriptions[queue].exchange == exchange:
-            del self.subscriptions[queue]
+        bound = self.subscriptions.get(queue, {})
+        bound.pop(exchange, None)
+        if not bound:
+            self.subscriptions.pop(queue, None)
 
     def reading(self, queues: Iterable[str]) -> tuple[Any, ...]:
         """The command that waits for what is next for some queues."""
         starts: dict[str, Position] = {}
         for queue in queues:
-            subscription = self.subscriptions[queue]
-            key = self._key(subscription.exchange)
-            starts[key] = min(starts.get(key, subscription.position), subscription.position)
+            for exchange, subscription in self.subscriptions[queue].items():
+                key = self._key(exchange)
+                starts[key] = min(starts.get(key, subscription.position), subscription.position)
         ids = ["-".join(map(str, position)) for position in starts.values()]
         return ("XREAD", "COUNT", PAGE, "BLOCK", int(BLOCK_SECONDS * 1000), "STREAMS", *starts, *ids)
 
@@ -84,19 +86,13 @@ class Fanout:
         """Queue and message of each delivery that a reply means."""
         names = list(queues)
         for key, entries in reply or ():
-            listening = [name for name in names if self._key(self.subscriptions[name].exchange) == key.decode()]
+            exchange = key.decode().removeprefix(self.prefix)
+            listening = [(name, bound) for name in names if (bound := self.subscriptions[name].get(exchange))]
             for entry_id, fields in entries:
                 values = dict(zip(fields[::2], fields[1::2], strict=True))
-                for name in listening:
-                    if self._takes(name, _position(entry_id), values[b"key"].decode()):
-                        yield name, self._message(values[b"message"], f"{name}:{entry_id.decode()}")
-
-    def _takes(self, name: str, position: Position, routing_key: str) -> bool:
-        subscription = self.subscriptions[name]
-        if position <= subscription.position:
-            return False
-        subscription.position = position
-        return subscription.pattern is None or subscription.pattern.match(routing_key) is not None
+                for name, bound in listening:
+                    if _takes(bound, _position(entry_id), values[b"key"].decode()):
+                        yield name, self._message(values[b"message"], f"{name}:{exchange}:{entry_id.decode()}")
 
     def _message(self, text: bytes, tag: str) -> Message:
         message = decode(decode_payload(text))
@@ -110,6 +106,13 @@ class Fanout:
 
     def _key(self, exchange: str) -> str:
         return f"{self.prefix}{exchange}"
+
+
+def _takes(subscription: Subscription, position: Position, routing_key: str) -> bool:
+    if position <= subscription.position:
+        return False
+    subscription.position = position
+    return subscription.pattern is None or subscription.pattern.match(routing_key) is not None
 
 
 def _position(entry_id: bytes) -> Position:

@@ -105,7 +105,11 @@ class Listener:
 
     def _open(self, key: str) -> None:
         pool = derive(holder_of(self._client, key), OVERDUE_SECONDS).connection_pool
-        pool.connection_kwargs["protocol"] = 2  # with the newer one a server may send what wasn't asked for
+        options = pool.connection_kwargs
+        options["protocol"] = 2  # with the newer one a server may send what wasn't asked for
+        if options.get("password") and not options.get("username"):
+            # as redis-py does for the newer one: a server without a password minds a lone one
+            options["username"] = "default"
         self._connection = pool.make_connection()
         self._connection.connect()
         # One of our own, as redis-py closes its own when a call fails: a descriptor that is closed can't be taken out

@@ -11,6 +11,8 @@ from typing import Any
 
 LONGEST_WAIT_SECONDS = 1.0
 MOST_PER_TURN = 200
+LONGEST_TURN_SECONDS = 0.005
+"""After so long a loop gets its turn: where tasks run in it, it sends their acks, and answers remote control."""
 
 
 class Poller:
@@ -67,9 +69,10 @@ class Poller:
         self._hurry(ready)
 
     def _deliver(self) -> None:
+        until = time.monotonic() + LONGEST_TURN_SECONDS
         for channel in list(self._channels):
             for _ in range(MOST_PER_TURN):
-                if not channel.intake.deliver():
+                if not channel.intake.deliver() or time.monotonic() >= until:
                     break
 
     def _hurry(self, ready: bool) -> None:

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import kombu
+from kombu.connection import is_connection
 from kombu.entity import maybe_delivery_mode
+from kombu.messaging import ChannelPromise
 from kombu.serialization import dumps
 
 from svcjobs_celery_compat.transport.channel import Channel
@@ -21,6 +23,14 @@ class Producer(kombu.Producer):
     """
 
     _batches = 0
+
+    def revive(self, channel: Any) -> None:
+        """See :meth:`kombu.Producer.revive`. A pool calls it for each message."""
+        if self.exchange.name or not is_connection(channel):
+            super().revive(channel)
+            return
+        self.__connection__ = channel  # the anonymous exchange, which kombu would copy, is the same in all channels
+        self._channel = ChannelPromise(lambda: channel.default_channel)
 
     def publish(
         self,

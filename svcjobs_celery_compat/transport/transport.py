@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,7 @@ from redis.exceptions import ClusterError, RedisClusterException, TryAgainError
 
 from svcjobs._redis.connections import home_db
 from svcjobs._redis.failures import translate
-from svcjobs.errors import CorruptKey, QueueFull, QueueRefused, QueueUnavailable
+from svcjobs.errors import CorruptKey, CredentialsRefused, JobsError, QueueFull, QueueRefused, QueueUnavailable
 from svcjobs_celery_compat.migrate.routing.obeyed import ObeyedRoutes
 from svcjobs_celery_compat.migrate.status import recorder
 from svcjobs_celery_compat.transport import scheduled
@@ -53,7 +54,8 @@ class Transport(virtual.Transport):
     )
     supports_batch_publish = True
     connection_errors = (
-        *virtual.Transport.connection_errors, QueueUnavailable, redis.ConnectionError, redis.TimeoutError, OSError,
+        *virtual.Transport.connection_errors, QueueUnavailable, CredentialsRefused,
+        redis.ConnectionError, redis.TimeoutError, OSError,
     )  # fmt: skip
     channel_errors = (*virtual.Transport.channel_errors, redis.ResponseError, CorruptKey, QueueFull, QueueRefused)
 
@@ -106,6 +108,8 @@ class Transport(virtual.Transport):
         self.poller.close()
         if self._connected:
             if not self.lost:
+                with contextlib.suppress(JobsError):
+                    self.acks.flush()
                 self.keeper.close()
             self.queues.close()
             self.server.close()

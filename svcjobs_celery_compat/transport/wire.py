@@ -30,6 +30,7 @@ _LONG_NUMBER = re.compile(rb"\d{16}")
 _ENCODER = json.JSONEncoder()
 _STR = frozenset((str,))
 _PLAIN = frozenset((int, bool, type(None)))
+_CONTAINERS = frozenset((dict, list, tuple))
 
 
 def encode(message: Message) -> tuple[str, Payload]:
@@ -177,19 +178,30 @@ def _as_bytes(body: Any) -> bytes:
     return bytes(body or b"")
 
 
-def _is_json(value: Any) -> bool:
-    """Whether JSON in UTF-8 holds it without kombu's marks for other types."""
-    kind = type(value)
-    if kind is str:
-        return value.isascii() or _is_text(value)
-    if kind is dict:
-        return _STR.issuperset(map(type, value)) and all(map(_is_json, value)) and all(map(_is_json, value.values()))
-    if kind is list or kind is tuple:
-        return all(map(_is_json, value))
-    return kind in _PLAIN or (kind is float and math.isfinite(value))
+def _is_json(container: Any) -> bool:
+    """Whether JSON in UTF-8 holds a dict, list or tuple without kombu's marks for other types."""
+    parts = container
+    if type(container) is dict:
+        if not _STR.issuperset(map(type, container)) or not _is_text("".join(container)):
+            return False
+        parts = container.values()
+    for part in parts:  # most are text or None: a call for each would cost more than all that is asked
+        kind = type(part)
+        if kind is str:
+            if not _is_text(part):
+                return False
+        elif kind not in _PLAIN and not (_is_json(part) if kind in _CONTAINERS else _is_finite(part)):
+            return False
+    return True
+
+
+def _is_finite(value: Any) -> bool:
+    return type(value) is float and math.isfinite(value)
 
 
 def _is_text(value: str) -> bool:
+    if value.isascii():
+        return True
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -71,8 +71,8 @@ class bgThread(threading.Thread):
         super().__init__(**kwargs)
         self.daemon = True
         self.name = name or type(self).__name__
-        self._shutdown_asked = threading.Event()
-        self._ended = threading.Event()
+        self.__is_shutdown = threading.Event()
+        self.__is_stopped = threading.Event()
 
     def body(self) -> None:
         """Do one round of the work."""
@@ -85,7 +85,7 @@ class bgThread(threading.Thread):
 
     def run(self) -> None:
         try:
-            while not self._shutdown_asked.is_set():
+            while not self.__is_shutdown.is_set():
                 try:
                     self.body()
                 except Exception as exc:  # noqa: BLE001 - of any kind: the work can't go on without this thread
@@ -95,12 +95,12 @@ class bgThread(threading.Thread):
                         sys.stderr.flush()
                         os._exit(1)
         finally:
-            self._ended.set()
+            self.__is_stopped.set()
 
     def stop(self) -> None:
         """Let the thread end after this round, and wait for that."""
-        self._shutdown_asked.set()
-        self._ended.wait()
+        self.__is_shutdown.set()
+        self.__is_stopped.wait()
         if self.is_alive():
             self.join(THREAD_TIMEOUT_MAX)
 

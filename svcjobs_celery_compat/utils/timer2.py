@@ -27,6 +27,7 @@ class Timer(threading.Thread):
     :param on_error: called with what a function raises.
     :param on_tick: called with the seconds before each pause.
     :param on_start: called with the timer before the thread starts.
+    :param on_exit: called with what an entry raised to end the program, which otherwise ends the thread alone.
     :param max_interval: the longest pause, in seconds.
     """
 
@@ -44,12 +45,14 @@ class Timer(threading.Thread):
         on_tick: Callable[[float], None] | None = None,
         on_start: Callable[[Timer], None] | None = None,
         max_interval: float | None = None,
+        on_exit: Callable[[SystemExit], None] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(daemon=True, name=f"Timer-{next(self._timer_count)}")
         # an empty schedule is false
         self.schedule = self.Schedule(on_error=on_error, max_interval=max_interval) if schedule is None else schedule
         self.on_start = on_start
+        self.on_exit = on_exit
         self.on_tick = on_tick or self.on_tick
         self.mutex = threading.Lock()
         self.not_empty = threading.Condition(self.mutex)
@@ -63,7 +66,12 @@ class Timer(threading.Thread):
                 if delay is None:
                     self.not_empty.wait(1.0)
                 return delay  # type: ignore[no-any-return]  # of kombu
-        self.schedule.apply_entry(entry)
+        try:
+            self.schedule.apply_entry(entry)
+        except SystemExit as exc:
+            if self.on_exit is None:
+                raise
+            self.on_exit(exc)
         return None
 
     __next__ = next = _next_entry

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
 import inspect
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import Token
 from types import TracebackType
 from typing import Any
@@ -32,6 +34,20 @@ AGAIN_SECONDS = 5.0
 
 def _same(settlement: object) -> object:
     return settlement
+
+
+@contextlib.contextmanager
+def _outside_of_the_loop() -> Iterator[None]:
+    """What is called within runs in the main thread, as in Celery, and no event loop seems to run there.
+
+    Django's database refuses to work inside of one, and ``asyncio.run`` to start another.
+    """
+    loop = asyncio.events._get_running_loop()
+    asyncio.events._set_running_loop(None)
+    try:
+        yield
+    finally:
+        asyncio.events._set_running_loop(loop)
 
 
 class _Running:
@@ -92,12 +108,14 @@ class TaskApplication:
     async def startup(self) -> None:
         """Before the first task."""
         if self._begin is not None:
-            self._begin(self.workplace)
+            with _outside_of_the_loop():
+                self._begin(self.workplace)
 
     async def shutdown(self) -> None:
         """After the last task."""
         if self._end is not None:
-            self._end()
+            with _outside_of_the_loop():
+                self._end()
 
     @staticmethod
     def soft_limit_error(_job_name: str, _seconds: float) -> Exception:

@@ -6,11 +6,17 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
+from kombu.exceptions import OperationalError
+
+from svcjobs.errors import QueueUnavailable
 from svcjobs.queue import JobQueue
 from svcjobs_celery_compat.app.control.revocations import Revocations
 from svcjobs_celery_compat.outcome import Server, database_of, server_of
+from svcjobs_celery_compat.utils.log import get_logger
 from svcjobs_celery_compat.worker.rates import Rates
 from svcjobs_celery_compat.worker.unknown import UnknownTasks
+
+logger = get_logger("celery.worker.consumer.consumer")
 
 
 class Broker:
@@ -20,13 +26,18 @@ class Broker:
         app: the app.
 
     Raises:
-        QueueUnavailable: the server doesn't answer.
+        QueueUnavailable: the server doesn't answer, not after `broker_connection_max_retries` either.
     """
 
     def __init__(self, app: Any) -> None:
         self.app = app
         self.connection = app.connection_for_read()
-        self.channel = self.connection.default_channel
+        try:
+            if app.conf.broker_connection_retry:  # the server may have gone away since the worker started
+                self.connection.ensure_connection(_told, app.conf.broker_connection_max_retries)
+            self.channel = self.connection.default_channel
+        except OperationalError as error:
+            raise QueueUnavailable(str(error)) from error
         # None where messages lie in this process
         self.client: Any = getattr(self.channel, "client", None)
         self.root: str = getattr(getattr(self.channel, "options", None), "root", "jobs")
@@ -67,3 +78,7 @@ class Broker:
     def close(self) -> None:
         """Close the connection."""
         self.connection.release()
+
+
+def _told(error: BaseException, seconds: float) -> None:
+    logger.error("Cannot connect to the broker: %s. Trying again in %s s", error, seconds)

@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 from svcjobs_celery_compat import bootsteps
+from svcjobs_celery_compat.exceptions import WorkerTerminate
 from svcjobs_celery_compat.names import own_name
 from svcjobs_celery_compat.utils.imports import symbol_by_name
 from svcjobs_celery_compat.utils.log import get_logger
@@ -21,11 +22,18 @@ class Timer(bootsteps.Step):
     """Calls what is due, in a thread."""
 
     def create(self, w: Any) -> None:
-        w.timer = TimerThread(max_interval=w.timer_precision, on_error=self._on_error)
+        w.timer = TimerThread(max_interval=w.timer_precision, on_error=self._on_error, on_exit=self._on_exit)
 
     @staticmethod
     def _on_error(exc: BaseException) -> None:
         logger.error("Timer error: %r", exc, exc_info=exc)
+
+    @staticmethod
+    def _on_exit(exc: SystemExit) -> None:
+        if isinstance(exc, WorkerTerminate):
+            state.should_terminate = state.exit_code(exc.code)
+        else:
+            state.should_stop = state.exit_code(exc.code)
 
 
 class Hub(bootsteps.StartStopStep):

@@ -51,8 +51,8 @@ class Crew(Protocol):
         """Wait until all have stopped."""
         ...
 
-    def stop_worker(self) -> None:
-        """Let all processes of the worker stop, this one too."""
+    def stop_worker(self, exitcode: int = 0) -> None:
+        """Let all processes of the worker stop, this one too, and the worker end with that code."""
         ...
 
     def restart(self) -> None:
@@ -186,7 +186,7 @@ class ThreadCrew:
         for station in self.stations:
             station.terminate(task_id, signum)
 
-    def stop_worker(self) -> None:
+    def stop_worker(self, exitcode: int = 0) -> None:
         """There is nobody else: the worker stops by itself."""
 
     def restart(self) -> None:

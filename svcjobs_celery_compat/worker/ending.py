@@ -72,6 +72,7 @@ class Ending(Revoking):
             if self._goes_on(exc, exc_info):
                 return None
             self._store_failure(exc, exc_info)
+            self._tell_failed(exc, exc_info)
         if isinstance(exc, TimeLimitExceeded):
             self._store_failure(exc, exc_info)
         if self.task.acks_late:
@@ -95,10 +96,7 @@ class Ending(Revoking):
             einfo = ExceptionInfo()
             self._store_failure(exc, einfo)
             self.task.on_failure(exc, self.id, self.args, self.kwargs, einfo)
-            signals.task_failure.send(
-                sender=self.task, task_id=self.id, exception=exc, args=self.args, kwargs=self.kwargs,
-                traceback=exc.__traceback__, einfo=einfo,
-            )  # fmt: skip
+            self._tell_failed(exc, einfo)
             self.task.after_return(states.FAILURE, exc, self.id, self.args, self.kwargs, einfo)
         self.send_event("task-failed", exception=safe_repr(_bare(einfo.exception)), traceback=safe_str(einfo.traceback))
         if self.task.acks_late:
@@ -157,10 +155,7 @@ class Ending(Revoking):
     def _rejected(self, exc: Reject, exc_info: Any, send_failed_event: bool) -> None:
         if not exc.requeue:
             self._store_failure(exc, exc_info)
-            signals.task_failure.send(
-                sender=self.task, task_id=self.id, exception=exc, args=self.args, kwargs=self.kwargs,
-                traceback=exc.__traceback__, einfo=exc_info,
-            )  # fmt: skip
+            self._tell_failed(exc, exc_info)
             if send_failed_event:
                 self.send_event("task-failed", exception=safe_repr(exc), traceback=safe_str(exc_info.traceback))
         self.reject(requeue=exc.requeue)
@@ -169,6 +164,13 @@ class Ending(Revoking):
         self.task.backend.mark_as_failure(
             self.id, exc, exc_info.traceback, request=self._context, store_result=self.store_errors
         )
+
+    def _tell_failed(self, exc: BaseException, exc_info: Any) -> None:
+        """Send the signal that a tracer would have sent."""
+        signals.task_failure.send(
+            sender=self.task, task_id=self.id, exception=exc, args=self.args, kwargs=self.kwargs,
+            traceback=exc.__traceback__, einfo=exc_info,
+        )  # fmt: skip
 
     def _end_late(self, *, timed_out: bool) -> None:
         """The end of a failed task that is acknowledged late."""

@@ -10,6 +10,7 @@ from billiard.einfo import ExceptionInfo
 from kombu.exceptions import ContentDisallowed, DecodeError
 from kombu.serialization import prepare_accept_content
 
+from svcjobs.errors import TimeLimitExceeded as HardLimit
 from svcjobs.failure import error_text, traceback_text
 from svcjobs.job import Job
 from svcjobs.settlement import Ack, Bury, Release, Settlement
@@ -64,14 +65,14 @@ class Intake:
             return JobMessage(job, self._accept)
         except (ContentDisallowed, DecodeError) as error:
             logger.critical("Job %s can't be decoded, it goes to the dead letter queue: %s", job.uid, error)
-            return Bury(job, UNDECODABLE, error_text(error))
+            return Bury(job, UNDECODABLE, error_text(error), logged=True)
         except MALFORMED as error:
             return self._rejected(job, job, error)
 
     def _rejected(self, job: Job, message: Job | JobMessage, error: Exception) -> Settlement:
         logger.critical("Job %s is no task, it goes to the dead letter queue: %s", job.uid, error)
         signals.task_rejected.send(sender=self.sender, message=message, exc=error)
-        return Bury(job, UNDECODABLE, error_text(error))
+        return Bury(job, UNDECODABLE, error_text(error), logged=True)
 
     def _request(self, job: Job, message: JobMessage) -> JobRequest | Settlement:
         name = message.headers.get("task")
@@ -84,6 +85,8 @@ class Intake:
             request = request_of(job, message, task, self.app, self.hostname, self.eventer)
         except MALFORMED as error:
             return self._rejected(job, message, error)
+        if _overran(job):
+            return self.overran(job, request)
         if _was_lost(job) and (not task.acks_late or task.retry_on_worker_lost):
             return self.lost(job, request)
         wait_seconds = self._wait_seconds(job, task)
@@ -135,7 +138,7 @@ class Intake:
                 self.app.backend.mark_as_failure(task_id, error)
         finally:
             outcomes.end(token)
-        return Bury(job, "unknown_job", error_text(error), effects=outcome.effects)
+        return Bury(job, "unknown_job", error_text(error), effects=outcome.effects, logged=True)
 
     # outcomes
 
@@ -157,7 +160,7 @@ class Intake:
         kept = self.app.conf.svcjobs_dead_letter_failures
         if not kept or (throws and isinstance(error, throws)):
             return Ack(job, effects=outcome.effects)
-        return Bury(job, reason, error_text(error), traceback_text(error), effects=outcome.effects)
+        return Bury(job, reason, error_text(error), traceback_text(error), effects=outcome.effects, logged=True)
 
     def lost(self, job: Job, request: JobRequest) -> Settlement:
         """The process that ran the task was lost, and it isn't to run again."""
@@ -168,6 +171,16 @@ class Intake:
             "worker_lost",
             may_retry=True,
         )
+
+    def overran(self, job: Job, request: JobRequest) -> Settlement:
+        """The process that ran the task was ended at its hard limit, and couldn't say so."""
+        hard, _ = request.time_limits or (None, None)
+        limit = hard or request.task.time_limit or self.app.conf.task_time_limit or 0
+        outcome = self._committed(request, lambda: request.on_timeout(soft=False, timeout=limit))
+        request.settled(Ack(job), None)
+        if request.is_requeued:
+            return Release(job, charged=True)
+        return self.buried(job, request, outcome, HardLimit(job.name, limit))
 
     def condemned(self, job: Job, verdict: str) -> Settlement:
         """A job that a reserve found past its limit, unreadable, or cancelled."""
@@ -200,7 +213,7 @@ class Intake:
         request.settled(Ack(job), None)
         if any(retried):
             return Ack(job, effects=outcome.effects)
-        return Bury(job, reason, error_text(error), effects=outcome.effects)
+        return Bury(job, reason, error_text(error), effects=outcome.effects, logged=True)
 
     def _committed(self, request: JobRequest, tell: Any) -> Outcome:
         outcome = self.new_outcome()
@@ -217,4 +230,13 @@ def _was_lost(job: Job) -> bool:
     """Whether the process that ran the job's last attempt was lost."""
     if not job.history:
         return job.suspect
-    return job.suspect or any(entry.get("attempt") == job.attempts - 1 for entry in job.history)
+    return job.suspect or bool(_ends_of_last_attempt(job))
+
+
+def _overran(job: Job) -> bool:
+    """Whether that process was ended at a hard limit, as its keeper has noted."""
+    return bool(job.history) and any(error.startswith(HardLimit.__name__) for error in _ends_of_last_attempt(job))
+
+
+def _ends_of_last_attempt(job: Job) -> list[str]:
+    return [str(entry.get("error")) for entry in job.history if entry.get("attempt") == job.attempts - 1]

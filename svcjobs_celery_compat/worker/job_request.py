@@ -156,8 +156,8 @@ def _on_jobs(base: type[Request]) -> type[_AsRequested]:
 
 def request_of(job: Job, message: JobMessage, task: Any, app: Any, hostname: str, eventer: Any) -> JobRequest:
     """The request of a job, of the class that its task wants (``Task.Request``); the arguments are those of that."""
-    wanted = task.Request
-    if wanted == Task.Request:
+    # the name of ours costs no look at what it names
+    if task.Request == Task.Request or issubclass(JobRequest, wanted := symbol_by_name(task.Request)):
         return JobRequest(job, message, task, app, hostname, eventer)
-    made = _on_jobs(symbol_by_name(wanted))
+    made = _on_jobs(wanted)
     return made(message, job=job, task=task, app=app, hostname=hostname, eventer=eventer)

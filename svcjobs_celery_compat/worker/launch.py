@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from svcjobs.limits import HARD_LIMIT_POOLS
 from svcjobs.reports import MOST_JOBS
 from svcjobs_celery_compat.utils.log import get_logger
+from svcjobs_celery_compat.utils.nodenames import node_format
 from svcjobs_celery_compat.worker.server_url import server_url
 
 logger = get_logger("celery.worker")
@@ -135,7 +136,7 @@ def plan_of(worker: Any, target: str | None, options: Mapping[str, Any], **nativ
         pidfile=worker.pidfile,
         log_format=app.conf.worker_log_format,
         loglevel=worker.loglevel or 30,
-        logfile=worker.logfile,
+        logfile=worker.logfile and node_format(worker.logfile, worker.hostname),
         **native,
     )
 
@@ -182,3 +183,9 @@ def load_app(plan: Plan) -> Any:
     from svcjobs_celery_compat.app.utils import find_app
 
     return find_app(plan.target) if plan.target else get_current_app()
+
+
+def drop_steps(app: Any) -> None:
+    """Forget the steps that users add, in a process of a worker that isn't the one to run them: they are made once."""
+    for steps in app.steps.values():
+        steps.clear()

@@ -7,11 +7,23 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from svcjobs.census import Size, Stop
 from svcjobs_celery_compat.worker.launch import Plan
 from svcjobs_celery_compat.worker.link import Switchboard
 
 LASTING = ("rate_limit", "time_limit", "enable_events", "disable_events")
 """Commands that processes which are started later obey too."""
+
+
+def ask_to_stop(tell: Callable[[bytes], bool], exitcode: int) -> None:
+    """Let the supervisor stop the worker, and end with that code.
+
+    Args:
+        tell: takes messages for it.
+        exitcode: which counts for nothing where it can't be told.
+    """
+    if not tell(Stop(exitcode).encode()):
+        os.kill(os.getppid(), signal.SIGTERM)
 
 
 class ProcessCrew:
@@ -20,13 +32,13 @@ class ProcessCrew:
     Args:
         controller: the worker.
         plan: of the worker.
-        ask_for: asks the supervisor for so many processes.
+        tell: takes messages for the supervisor.
     """
 
-    def __init__(self, controller: Any, plan: Plan, ask_for: Callable[[int], object]) -> None:
+    def __init__(self, controller: Any, plan: Plan, tell: Callable[[bytes], bool]) -> None:
         self.controller = controller
         self._plan = plan
-        self._ask_for = ask_for
+        self._tell = tell
         self._switchboard = Switchboard(plan.socket)
 
     @property
@@ -45,9 +57,12 @@ class ProcessCrew:
     def join(self) -> None:
         self._switchboard.close()
 
-    def stop_worker(self) -> None:
-        """Let the supervisor stop all processes, this one too."""
-        os.kill(os.getppid(), signal.SIGTERM)
+    def _ask_for(self, children: int) -> None:
+        self._tell(Size(children).encode())
+
+    def stop_worker(self, exitcode: int = 0) -> None:
+        """Let the supervisor stop all processes, this one too, and end with that code."""
+        ask_to_stop(self._tell, exitcode)
 
     def restart(self) -> None:
         """Let the supervisor replace all processes."""

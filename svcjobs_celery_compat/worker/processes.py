@@ -14,11 +14,12 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from svcjobs.census import ChildPipes, Size
+from svcjobs.census import ChildPipes
 from svcjobs.child import ChildPlan, leave_in_time, run_child
 from svcjobs.cli.lives import WorkerPlan, keep, told
 from svcjobs.cli.queues import Place
@@ -33,8 +34,10 @@ from svcjobs.rehearsal import Rehearsal
 from svcjobs.reports import Report, send
 from svcjobs.supervisor import Supervisor
 from svcjobs_celery_compat.exceptions import SecurityWarning
-from svcjobs_celery_compat.worker.launch import Plan, load_app, read_plan
+from svcjobs_celery_compat.utils.log import current_process
+from svcjobs_celery_compat.worker.launch import Plan, drop_steps, load_app, read_plan
 from svcjobs_celery_compat.worker.logical_clock import SharedClock, clock_places
+from svcjobs_celery_compat.worker.state import exit_code
 
 REPORT_SECONDS = 1.0
 
@@ -44,7 +47,7 @@ def main() -> int:
     plan = read_plan()
     _log(plan)
     places = clock_places(plan.most_children + 1)
-    answering = functools.partial(told, functools.partial(_answer, plan, places))
+    answering = functools.partial(_answer_or_stop, plan, places)
     lives = [
         functools.partial(told, functools.partial(_work, plan, places, number + 1))
         for number in range(plan.most_children)
@@ -103,12 +106,16 @@ def _forget_supervisor() -> None:
 
 def _work(plan: Plan, places: memoryview, number: int, pipes: ChildPipes) -> int:
     """Run tasks."""
-    multiprocessing.current_process().name = f"ForkPoolWorker-{number}"
+    multiprocessing.current_process().name = name = f"ForkPoolWorker-{number}"
+    if plan.pool == "prefork":  # tasks ask billiard which process they are in, and %i in the name of a log file does
+        process = current_process()
+        process.name, process.index = name, number - 1
     _forget_supervisor()
     app = load_app(plan)
     app.clock = SharedClock(places, number)
     from svcjobs_celery_compat.worker.station import Station
 
+    drop_steps(app)
     worker = app.Worker(**{**plan.options, "quiet": True, "beat": False})
     if plan.kept_lines:
         _keep_lines()
@@ -119,6 +126,7 @@ def _work(plan: Plan, places: memoryview, number: int, pipes: ChildPipes) -> int
 
         broker = Broker(app)
         broker_of.append(broker)
+        worker.log_prints()  # not what is printed before: a traceback is no line of the log for each of its own
         station = Station(app, plan.hostname, broker, task_events=worker.task_events, meets_at=plan.socket)
         return station.application
 
@@ -143,7 +151,28 @@ def _keep_lines() -> None:
         tasks.addHandler(handler)
 
 
-def _answer(plan: Plan, places: memoryview, pipes: ChildPipes) -> int:
+def _answer_or_stop(plan: Plan, places: memoryview, pipes: ChildPipes) -> int:
+    """Answer for the worker; where that can't even begin, as a user's step raises, the whole worker ends."""
+    made: list[Any] = []
+    try:
+        code = told(functools.partial(_answer, plan, places, made), pipes)
+    except SystemExit as leaving:
+        code = exit_code(leaving.code)
+    if not made:
+        from svcjobs_celery_compat.worker.process_crew import ask_to_stop
+
+        _end_all(functools.partial(ask_to_stop, functools.partial(send, pipes.supervisor), code))
+    return code
+
+
+def _end_all(ask: Callable[[], object]) -> None:
+    """Let the supervisor end all processes; this one, if it ended before it is told so, would be started again."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    ask()
+    signal.sigwait([signal.SIGTERM])
+
+
+def _answer(plan: Plan, places: memoryview, made: list[Any], pipes: ChildPipes) -> int:
     """Answer for the worker: remote control, heartbeats, and the steps that users add."""
     _forget_supervisor()
     app = load_app(plan)
@@ -151,14 +180,17 @@ def _answer(plan: Plan, places: memoryview, pipes: ChildPipes) -> int:
     from svcjobs_celery_compat.worker.process_crew import ProcessCrew
 
     def make_crew(worker: Any) -> ProcessCrew:
-        return ProcessCrew(worker, plan, lambda children: send(pipes.supervisor, Size(children).encode()))
+        return ProcessCrew(worker, plan, functools.partial(send, pipes.supervisor))
 
     kind = type("Worker", (app.Worker,), {"make_crew": make_crew, "grace_seconds": plan.grace_seconds})
     worker: Any = kind(**plan.options)
+    made.append(worker)
     threading.Thread(target=_report, args=[pipes], daemon=True).start()
     _stop_with_signal(worker)
     worker.start()
-    return 0
+    if worker.ends_all:
+        _end_all(functools.partial(worker.crew.stop_worker, worker.exitcode))
+    return int(worker.exitcode or 0)
 
 
 def _stop_with_signal(worker: Any) -> None:

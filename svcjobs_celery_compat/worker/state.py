@@ -94,6 +94,11 @@ def reset_state() -> None:
     revoked_stamps.clear()
 
 
+def exit_code(code: Any) -> int:
+    """As the interpreter reads what SystemExit carries."""
+    return code if isinstance(code, int) else int(code is not None)
+
+
 def maybe_shutdown() -> None:
     """Raise what ends a worker, if one of the flags says so.
 

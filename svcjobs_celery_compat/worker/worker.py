@@ -68,6 +68,9 @@ class WorkController:
     exitcode: int | None = None
     _thread: threading.Thread | None = None
     grace_seconds = GRACE_SECONDS
+    ends_all = False
+    """Whether all of its processes are to end: user code raised SystemExit, or the start failed."""
+    _was_ready = False
 
     class Blueprint(bootsteps.Blueprint):
         """The steps of a worker."""
@@ -271,22 +274,25 @@ class WorkController:
         except WorkerTerminate:
             self.terminate()
         except (SystemExit, KeyboardInterrupt) as exc:
-            self.stop(exitcode=getattr(exc, "code", None) or 0)
+            self.ends_all = True
+            self.stop(exitcode=state.exit_code(getattr(exc, "code", None)))
         except Exception as exc:
             logger.critical("Unrecoverable error: %r", exc, exc_info=True)
+            self.ends_all = not self._was_ready
             self.stop(exitcode=EX_FAILURE)
         else:
             self.stop(exitcode=self.exitcode)
 
     def ready(self) -> None:
         """Tasks are fetched from now on."""
+        self._was_ready = True
         signals.worker_ready.send(sender=self.consumer)
         self.ready_callback(self.consumer)
 
     def stop_from_remote(self, reason: SystemExit) -> None:
         """Remote control, or a flag of :mod:`svcjobs_celery_compat.worker.state`, ends the worker."""
-        self.exitcode = int(reason.code or 0)
-        self.crew.stop_worker()
+        self.exitcode = state.exit_code(reason.code)
+        self.crew.stop_worker(self.exitcode)
         if isinstance(reason, WorkerTerminate):
             self.grace_seconds = 0
 

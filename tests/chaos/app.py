@@ -8,13 +8,14 @@ import ctypes
 import itertools
 import os
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from svcjobs import Job, JobRegistry
 from svcjobs.errors import RetryLater
-from tests.chaos.history import own_history
+from tests.chaos.history import LET_GO, own_history
 
 registry = JobRegistry()
 history = own_history()
@@ -41,6 +42,29 @@ def nap(job: Job) -> None:
     """As slow, without a loop."""
     with _noted(job):
         time.sleep(job.payload["seconds"])
+
+
+@registry.handler("stuck")
+async def stuck(job: Job) -> None:
+    """Doesn't end in its first attempt, and takes no time in the next."""
+    async with _noted_async(job):
+        await asyncio.sleep(600 if job.attempts == 1 else 0)
+
+
+@registry.handler("stopped")
+async def stopped(job: Job) -> None:
+    """Its process is stopped in the first attempt, before it could end."""
+    async with _noted_async(job):
+        _stop_once(job)
+
+
+@registry.handler("stopped_nap")
+def stopped_nap(job: Job) -> None:
+    """The same without a loop; the next attempt goes on until the scene lets it go."""
+    with _noted(job):
+        _stop_once(job)
+        while job.attempts > 1 and not (history.folder / LET_GO).exists():
+            time.sleep(0.01)
 
 
 @registry.handler("cpu")
@@ -107,6 +131,12 @@ def hold_gil(seconds: float) -> None:
     """Keep a core busy without letting go of the GIL: what is called here is C code to the last."""
     until = time.monotonic() + seconds
     collections.deque(itertools.takewhile(until.__gt__, iter(time.monotonic, None)), maxlen=0)
+
+
+def _stop_once(job: Job) -> None:
+    """Stop this process in the first attempt. The signal goes to this very thread: it is the first to stand still."""
+    if job.attempts == 1:
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
 def _start(job: Job) -> None:

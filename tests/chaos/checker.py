@@ -6,13 +6,15 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations, pairwise
+from itertools import accumulate, combinations, pairwise
 
 from tests.chaos.history import Event
 from tests.chaos.runs import Run, excuses_of, runs_of
 
 CLOCK_SECONDS = 0.02
-"""How far the server's clock and the monotonic one may drift apart within a delay."""
+"""How precise a comparison of the server's clock with the monotonic one is."""
+TRUE_CLOCKS = ("asked", "enqueued", "over")
+"""Events of processes that see the machine's clock as it is."""
 
 INVARIANTS = {
     "terminal": "every acknowledged job was done, or is in the DLQ",
@@ -81,6 +83,7 @@ class Checker:
         self.answered = [event for event in events if event.kind == "enqueued"]
         self.stored = {event["job"]: event for event in self.answered if event["created"]}
         self.ticks = [event for event in events if event.kind == "tick"]
+        self.slack_seconds = CLOCK_SECONDS + _gained_seconds(events)
         self.lost: list[str] = []
 
     def findings(self) -> list[Finding]:
@@ -178,13 +181,13 @@ class Checker:
     def _early(self) -> Iterator[str]:
         for job, runs in self.runs.items():
             due = self.stored[job]["due"] if job in self.stored else 0.0
-            if runs[0].start < due - CLOCK_SECONDS:
+            if runs[0].start < due - self.slack_seconds:
                 yield f"job {job} started {due - runs[0].start:.3f} s before its time"
             backoff = self.stored[job]["backoff"] if job in self.stored and not self.lossy else 0.0
             for earlier, later in pairwise(runs):
                 due = earlier.until + backoff * earlier.attempt
                 retried = earlier.outcome == "raised" and earlier.settled and later.attempt == earlier.attempt + 1
-                if retried and not self._excused(earlier, later.start) and later.start < due - CLOCK_SECONDS:
+                if retried and not self._excused(earlier, later.start) and later.start < due - self.slack_seconds:
                     yield f"attempt {later.attempt} of job {job} started {due - later.start:.3f} s before its time"
 
     def _unique(self) -> Iterator[str]:
@@ -223,6 +226,12 @@ class Checker:
 
     def _excused(self, run: Run, at: float) -> bool:
         return any(excuse.covers(run, self.lease_seconds, at) for excuse in self.excuses)
+
+
+def _gained_seconds(events: Sequence[Event]) -> float:
+    """The most that the machine's clock was put forward: what is due by the server's clock comes so much sooner."""
+    ahead = [event.wall - event.at for event in events if event.kind in TRUE_CLOCKS]
+    return max((now - least for now, least in zip(ahead, accumulate(ahead, min), strict=True)), default=0.0)
 
 
 _TOKEN = re.compile(r"token=(\S+) attempt=(\d+)")

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -99,6 +99,22 @@ class Process:
         """Send a signal to the whole group."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
+
+    @staticmethod
+    def has_stopped(pid: int) -> None:
+        """Wait until a process stands still that stops itself."""
+        eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, message=f"{pid} stops")
+
+    @contextlib.contextmanager
+    def wakes(self, pid: int) -> Iterator[None]:
+        """SIGCONT for one process. Meanwhile all others are stopped, so that none tells it what it slept through."""
+        others = [member for member in self.members if member != pid]
+        for other in others:
+            self.signal_one(other, signal.SIGSTOP)
+        self.signal_one(pid, signal.SIGCONT)
+        yield
+        for other in others:
+            self.signal_one(other, signal.SIGCONT)
 
     def kill(self, pid: int | None = None) -> None:
         """SIGKILL for one process, or for the one that was started. Children of a killed supervisor end with it."""

@@ -18,6 +18,8 @@ from tests.notes import lines_of
 
 VARIABLE = "SVCJOBS_CHAOS_HISTORY"
 """Environment variable that tells a process of a chaos run the folder of its history."""
+LET_GO = "let-go"
+"""The file in that folder that ends the naps which wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +28,14 @@ class Event:
 
     ``asked`` and ``enqueued``: before and after a producer's call; ``start`` and ``end``: a handler, of which
     ``cancelled`` is a way to end; ``tick``: a scheduler took one; ``death``: a process was killed; ``excuse``: leases
-    may have run out between ``since`` and ``at``; ``nemesis``: what was done.
+    may have run out between ``since`` and ``at``; ``nemesis``: what was done; ``over``: all jobs are done.
 
     Args:
         kind: one of these.
         at: monotonic seconds.
         pid: the process that wrote it.
         fields: the rest, by kind.
-        wall: seconds since the epoch, for people.
+        wall: seconds since the epoch, by the clock that servers go by, too.
     """
 
     kind: str

@@ -170,6 +170,7 @@ def _wait_for_quiet(stage: Stage, stack: ExitStack) -> list[str]:
 
 
 def _judge(stage: Stage, load: Load, problems: list[str], stack: ExitStack, *, lossy: bool) -> Checker:
+    stage.history.write("over")
     queue = _queue(stage.server.url, stack)
     dead = queue.dead(100_000)
     try:

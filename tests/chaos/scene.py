@@ -16,7 +16,7 @@ from svcjobs.redis_queue import RedisJobQueue
 from tests.audit import check_drained
 from tests.chaos.checker import Checker, Ending
 from tests.chaos.fleet import Fleet, Process
-from tests.chaos.history import Event, read
+from tests.chaos.history import LET_GO, Event, read
 from tests.chaos.runs import Run, runs_of
 from tests.eventually import eventually
 
@@ -67,6 +67,26 @@ class Scene:
         eventually(lambda: len(self.runs(job_id)) >= count, timeout, f"run {count} of job {job_id}")
         return self.runs(job_id)[count - 1]
 
+    def late_seconds(self, job_id: str, delay_seconds: float) -> float:
+        """How long after its time a delayed job started, by the clock that servers go by: it may be put forward."""
+        events = self.events
+        ask = next(event["ask"] for event in events if event.kind == "enqueued" and event["job"] == job_id)
+        asked = next(event for event in events if event.kind == "asked" and event["ask"] == ask)
+        started = next(event for event in events if event.kind == "start" and event["job"] == job_id)
+        return started.wall - asked.wall - delay_seconds
+
+    def retry_seconds(self, job_id: str) -> float:
+        """From the end of a job's first run to the start of its second, the last one, by that clock."""
+        kinds = ("start", "end")
+        events = [event for event in self.events if event.kind in kinds and event["job"] == job_id]
+        assert [event.kind for event in events[:3]] == ["start", "end", "start"]
+        assert len(self.runs(job_id)) == 2
+        return events[2].wall - events[1].wall
+
+    def let_go(self) -> None:
+        """End the naps that wait for it."""
+        (self.fleet.history.folder / LET_GO).touch()
+
     def total(self, name: str) -> int:
         """One of the queue's counters."""
         return self.queue.stats().totals[name]
@@ -89,6 +109,7 @@ class Scene:
 
     def judge(self, expected_dead: dict[str, str] | None = None, problems: Sequence[str] = ()) -> None:
         """All invariants hold, and nothing is left behind but these dead jobs."""
+        self.fleet.history.write("over")
         dead = {job.id: job.reason or "" for job in self.queue.dead(1_000_000)}
         check_drained(self.client, self.queue.name, dead=set(dead))
         totals = dict(self.queue.stats().totals)

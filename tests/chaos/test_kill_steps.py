@@ -20,6 +20,8 @@ from tests.servers import RedisServer
 LEASE_SECONDS = 0.2
 RAGES = 25
 RAGE_SECONDS = 8.0
+FEWEST = 100
+"""Jobs that have to be stored, however long that takes."""
 
 
 @pytest.fixture
@@ -103,7 +105,7 @@ def test_p1_a_process_killed_in_a_step_loses_no_job_and_doubles_none(
     done: list[str] = []
 
     def drained() -> bool:
-        if job := queue.reserve_next():
+        while job := queue.reserve_next():  # all that is there: the last look comes late on a busy machine
             queue.ack(job)
             done.append(job.id)
         return set(done) == left
@@ -124,7 +126,7 @@ def test_p1_processes_killed_at_random_lose_no_acknowledged_job(
     asked: set[str] = set()
     deadline = time.monotonic() + RAGE_SECONDS
     rounds = 0
-    while rounds < RAGES and time.monotonic() < deadline:
+    while rounds < RAGES and (len(stored) <= FEWEST or time.monotonic() < deadline):
         rounds += 1
         victims = []
         for n in range(2):
@@ -148,7 +150,7 @@ def test_p1_processes_killed_at_random_lose_no_acknowledged_job(
         assert set(census.ids) <= asked
 
     census = take_census(redis_client, prefix)
-    assert len(stored) > 100
+    assert len(stored) > FEWEST
     assert census.totals["enqueued"] == census.totals["acked"] + len(census.ids)
     queue.requeue_all()
     done = set()

@@ -52,7 +52,7 @@ def test_s15_workers_go_on_at_the_promoted_replica_and_no_replicated_job_is_lost
     own_set: SentinelSet, make_scene: MakeScene, record_property: Callable[[str, object], None], number: signal.Signals
 ) -> None:
     """Replication is asynchronous: what only the old primary had acknowledged may go with it, and is counted."""
-    scene = make_scene(own_set, 6.0, own_set.url)
+    scene = make_scene(own_set, 10.0, own_set.url)
     scene.worker("-c", "4", "-n", "one")
     before = processes(scene)
     running = scene.enqueue("slow", {"seconds": 3})
@@ -63,11 +63,11 @@ def test_s15_workers_go_on_at_the_promoted_replica_and_no_replicated_job_is_lost
         replicated = {running, waiting, *stream.stored}
         own_set.wait_for_replica()
         os.kill(own_set.primary.pid, number)
-        eventually(own_set.promoted, 20, "the sentinel promotes the replica")
+        eventually(own_set.promoted, 40, "the sentinel promotes the replica")
         consumes_again(scene, time.monotonic())
     (found,) = json.loads(scene.fleet.command("workers", "--json"))["workers"]
     assert found["name"].startswith("one:")
-    scene.has(ready=0, in_flight=0, delayed=0, dead=0)
+    scene.has(ready=0, in_flight=0, delayed=0, dead=0, timeout=40)
     assert processes(scene) == before, "the same processes go on"
     assert [len(scene.runs(job)) for job in (running, waiting)] == [1, 1]
     check_drained(own_set.replica.client(), scene.queue.name)

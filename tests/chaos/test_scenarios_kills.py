@@ -11,6 +11,7 @@ import pytest
 
 from svcjobs.redis_queue import RedisJobQueue
 from tests.audit import check_drained
+from tests.chaos.core import pair, run_by
 from tests.chaos.runs import runs_of
 from tests.chaos.scene import FULL, Scene
 from tests.eventually import eventually
@@ -18,14 +19,13 @@ from tests.eventually import eventually
 MARGIN_SECONDS = 2.0
 
 
+@pytest.mark.alone
 @pytest.mark.promise("P3")
 @pytest.mark.scenario(2)
 def test_s02_the_job_of_a_killed_worker_starts_again_in_time(scene: Scene) -> None:
-    first = scene.worker()
-    job = scene.enqueue("slow", {"seconds": 5})
-    scene.run_number(job, 1)
-    scene.worker()
-    first.kill_all()
+    workers = pair(scene)
+    job = scene.enqueue("stuck")
+    run_by(workers, scene.run_number(job, 1)).kill_all()
     killed = time.monotonic()
     again = scene.run_number(job, 2)
     assert again.start - killed <= scene.fleet.lease_seconds + MARGIN_SECONDS
@@ -62,29 +62,29 @@ def test_s03_no_job_is_lost_between_pop_and_start(scene: Scene) -> None:
             check_drained(scene.client, queue.name)
 
 
+@pytest.mark.alone
 @pytest.mark.promise("P2")
 @pytest.mark.promise("P4")
 @pytest.mark.scenario(5)
 @pytest.mark.parametrize("whom", ["the group", "the process of the job"])
 def test_s05_a_stopped_workers_outcome_doesnt_count(scene: Scene, whom: str) -> None:
-    first = scene.worker()
-    job = scene.enqueue("slow", {"seconds": 0.5})
+    workers = pair(scene)
+    job = scene.enqueue("stopped")
     run = scene.run_number(job, 1)
+    first = run_by(workers, run)
+    first.has_stopped(run.pid)
     pids = first.members if whom == "the group" else [run.pid]
-    since = time.monotonic()
-    for pid in pids:
+    for pid in set(pids) - {run.pid}:
         first.signal_one(pid, signal.SIGSTOP)
-    if scene.runs(job)[0].end is not None:
-        pytest.fail("the machine was too slow to stop the handler in time")
-    scene.worker()
     again = scene.run_number(job, 2)
-    assert again.start - since <= scene.fleet.lease_seconds + MARGIN_SECONDS, "nobody extends for a stopped process"
+    late = again.start - run.start - scene.fleet.lease_seconds
+    assert late <= MARGIN_SECONDS, "nobody extends for a stopped process"
     scene.has(acked=1)
-    for pid in pids:
-        first.signal_one(pid, signal.SIGCONT)
-    scene.fleet.history.write("excuse", since=since, pids=pids)
     if whom == "the process of the job":
-        scene.has(acked=1, stale=1)
+        with first.wakes(run.pid):
+            scene.has(acked=1, stale=1)
+    first.signal_all(signal.SIGCONT)
+    scene.fleet.history.write("excuse", since=run.start, pids=pids)
     time.sleep(1)  # a keeper that was stopped too may tell its child before that settles, which then doesn't
     assert (scene.total("acked"), scene.total("retried")) == (1, 0)
     assert scene.total("stale") <= 1
@@ -96,17 +96,17 @@ def test_s05_a_stopped_workers_outcome_doesnt_count(scene: Scene, whom: str) -> 
 @pytest.mark.promise("P2")
 @pytest.mark.scenario(5)
 def test_s05_a_stopped_workers_outcome_doesnt_count_while_the_job_runs_elsewhere(scene: Scene) -> None:
-    first = scene.worker()
-    job = scene.enqueue("nap", {"seconds": 1.5})  # over when it wakes up, so that it settles before it is told
-    scene.run_number(job, 1)
-    pid, since = scene.runs(job)[0].pid, time.monotonic()
-    first.signal_one(pid, signal.SIGSTOP)
-    scene.worker()
+    workers = pair(scene)
+    job = scene.enqueue("stopped_nap")  # over when it wakes up, so that it settles before it is told
+    run = scene.run_number(job, 1)
+    first = run_by(workers, run)
+    first.has_stopped(run.pid)
     again = scene.run_number(job, 2)
-    first.signal_one(pid, signal.SIGCONT)
-    scene.fleet.history.write("excuse", since=since, pids=[pid])
-    scene.has(stale=1, acked=0)
+    with first.wakes(run.pid):
+        scene.fleet.history.write("excuse", since=run.start, pids=[run.pid])
+        scene.has(stale=1, acked=0)
     assert scene.runs(job)[1].end is None, "the second run goes on"
+    scene.let_go()
     scene.has(acked=1, stale=1)
     assert again.attempt == 2
     scene.judge()

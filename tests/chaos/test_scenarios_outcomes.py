@@ -7,6 +7,7 @@ import pytest
 from svcjobs.errors import JobNotFound
 from svcjobs.redis_queue import RedisJobQueue
 from tests.chaos.scene import Scene
+from tests.eventually import eventually
 
 
 @pytest.mark.promise("P9")
@@ -20,14 +21,15 @@ def test_s10_what_cant_be_done_is_dead_lettered_with_all_that_is_known(scene: Sc
     undecodable = scene.enqueue("quick", payload)
     scene.client.hset(f"{scene.queue.name}:job:{undecodable}", "payload", b"\xff{ no JSON")
     worker = scene.worker("-c", "1")
-    for _ in range(3):
+
+    def all_dead() -> bool:
+        nonlocal worker
         if not worker.alive:  # killed by poison, without a supervisor
             worker = scene.worker("-c", "1")
-        try:
-            scene.has(dead=4, in_flight=0, timeout=10)
-            break
-        except AssertionError:
-            continue
+        stats = scene.queue.stats()
+        return (stats.dead, stats.in_flight) == (4, 0)
+
+    eventually(all_dead, 60)
     dead = {job.id: job for job in scene.queue.dead()}
     assert {job.id: job.reason for job in dead.values()} == {
         failing: "exhausted", unknown: "unknown_job", poison: "worker_lost", undecodable: "corrupt",
@@ -68,7 +70,7 @@ def test_s11_a_job_that_only_the_next_release_knows_waits_for_it(scene: Scene) -
     scene.has(acked=1, dead=0)
     assert scene.runs(new) == []
     scene.worker()
-    scene.has(acked=2, dead=0)
+    scene.has(acked=2, dead=0, timeout=60)  # it is looked at less often each time
     assert old.alive
     assert len(scene.runs(new)) == 1
 

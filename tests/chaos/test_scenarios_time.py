@@ -30,7 +30,7 @@ LATE_SECONDS = 1.0
 def test_s04_a_long_job_runs_once_while_it_lives(
     redis_server: RedisServer, make_scene: MakeScene, handler: str, leases: float
 ) -> None:
-    scene = make_scene(redis_server, 5.0 if FULL else 2.0)
+    scene = make_scene(redis_server, 5.0 if FULL else 3.0)
     job = scene.enqueue(
         handler, {"seconds": 60 if FULL and handler != "frozen" else leases * scene.fleet.lease_seconds}
     )
@@ -42,6 +42,7 @@ def test_s04_a_long_job_runs_once_while_it_lives(
     scene.judge()
 
 
+@pytest.mark.alone
 @pytest.mark.promise("P5")
 @pytest.mark.scenario(6)
 @pytest.mark.timeout(200)
@@ -55,8 +56,8 @@ def test_s06_an_eta_beyond_the_lease_runs_once_and_in_time(redis_server: RedisSe
         stopped = workers.pop(0)
         workers.append(scene.worker())
         assert stopped.stop() == 0
-    run = scene.run_number(job, 1, countdown)
-    assert 0 <= run.start - began - countdown + 0.02 < LATE_SECONDS
+    scene.run_number(job, 1, countdown + 20)
+    assert 0 <= scene.late_seconds(job, countdown) < LATE_SECONDS
     time.sleep(scene.fleet.lease_seconds)
     assert len(scene.runs(job)) == 1
     scene.judge()
@@ -122,13 +123,12 @@ def test_s27_a_retry_later_than_the_lease_runs_once(redis_server: RedisServer, m
     workers = [scene.worker() for _ in range(2)]
     job = scene.enqueue("flaky", {"failures": 1}, backoff_seconds=4)
     scene.has(acked=1, retried=1)
-    first, second = scene.runs(job)
-    assert first.end is not None
-    assert 4 <= second.start - first.end + 0.02 < 4 + LATE_SECONDS
+    assert 4 <= scene.retry_seconds(job) < 4 + LATE_SECONDS
     assert all(worker.alive for worker in workers)
     scene.judge()
 
 
+@pytest.mark.alone
 @pytest.mark.scenario(27)
 def test_s27_retries_keep_to_their_jitter_their_server_and_their_end(scene: Scene) -> None:
     scene.worker()
@@ -138,15 +138,9 @@ def test_s27_retries_keep_to_their_jitter_their_server_and_their_end(scene: Scen
         "failing", max_attempts=50, backoff_seconds=0.5, retry=RetryPolicy("fixed", max_elapsed_seconds=2)
     )
     scene.has(acked=2, dead=1)
-    assert 0.5 <= _gap(scene, jittery) < 1.5 + LATE_SECONDS
-    assert 1.5 <= _gap(scene, asked) < 1.5 + LATE_SECONDS
+    assert 0.5 <= scene.retry_seconds(jittery) < 1.5 + LATE_SECONDS
+    assert 1.5 <= scene.retry_seconds(asked) < 1.5 + LATE_SECONDS
     runs = scene.runs(ended)
     assert 2 <= len(runs) <= 5
     assert runs[-1].start - runs[0].start <= 2 + LATE_SECONDS
     scene.judge({ended: "exhausted"})
-
-
-def _gap(scene: Scene, job: str) -> float:
-    first, second = scene.runs(job)
-    assert first.end is not None
-    return second.start - first.end + 0.02

@@ -51,7 +51,7 @@ def die_in(url: str, prefix: str, script: str, moment: Moment, act: Callable[[Re
     """Do ``act`` in a process that is killed at ``moment`` of the first call of ``script``; returns when it is dead."""
     process = PROCESSES.Process(target=_doomed, args=(url, prefix, script, moment, act), daemon=True)
     process.start()
-    process.join(20)
+    process.join(60)
     assert process.exitcode == -signal.SIGKILL, f"the victim ended with {process.exitcode}"
 
 

@@ -76,7 +76,7 @@ def worker(command: list[str], folder: Path, environment: dict[str, str]) -> Ite
         assert process.poll() is None, log.read_text()
         yield
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0, log.read_text()
+        assert process.wait(60) == 0, log.read_text()
     finally:
         process.kill()
         process.wait()

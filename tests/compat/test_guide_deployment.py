@@ -15,6 +15,7 @@ from tests.compat.program import SVCJOBS, run, running
 from tests.eventually import eventually
 
 APPLICATION = """
+import glob
 import os
 import time
 
@@ -25,7 +26,9 @@ registry = JobRegistry()
 
 @registry.handler("work")
 def work(job):
-    time.sleep(job.payload.get("seconds", 0))
+    open(f"met-{os.getpid()}", "w").close()
+    while len(glob.glob("met-*")) < job.payload.get("processes", 1):  # as many have a job at once
+        time.sleep(0.01)
     print(f"ran {job.id} in {os.getpid()}", flush=True)
 """
 
@@ -72,8 +75,8 @@ def test_replicas_share_the_work_within_the_limits_of_the_manifest(
         command = [SVCJOBS, "worker", "-c", "1"]
         workers = [stack.enter_context(running(command, application, environment)) for _ in range(3)]
         for worker in workers:
-            worker.says("ready")
-        jobs = [stored.enqueue("work", {"seconds": 0.05}) for _ in range(30)]
+            worker.says("ready\n")
+        jobs = [stored.enqueue("work", {"processes": 3}) for _ in range(30)]
         eventually(lambda: not redis_client.keys(f"{stored.name}:job:*"), 20)
         kin = {worker.process.pid: _children(worker.process.pid) for worker in workers}
         for worker in workers:

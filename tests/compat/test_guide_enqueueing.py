@@ -39,12 +39,17 @@ def test_a_delayed_job_is_there_when_its_time_comes(delay_seconds: int) -> None:
 
 
 def test_a_delayed_job_waits_in_redis(stored: RedisJobQueue) -> None:
-    job = stored.enqueue("remind", {"user_id": 123}, delay_seconds=1)
+    stored.enqueue("remind", {"user_id": 122}, delay_seconds=600)
     assert stored.reserve_next() is None
+    before = datetime.now(UTC)
+    job = stored.enqueue("remind", {"user_id": 123}, delay_seconds=1)
+    after = datetime.now(UTC)
     reserved = eventually(stored.reserve_next)
     assert reserved is not None
     assert reserved.id == job.id
-    assert (datetime.now(UTC) - reserved.available_at) < timedelta(seconds=2)
+    due_at, tolerance = reserved.available_at - timedelta(seconds=1), timedelta(milliseconds=100)
+    assert before - tolerance <= due_at <= after + tolerance
+    assert datetime.now(UTC) >= reserved.available_at - tolerance, "not before its time"
 
 
 @pytest.mark.parametrize("kind", ["memory", "redis"])

@@ -60,7 +60,7 @@ def test_a_worker_on_the_wrong_driver_says_so(folder: Path) -> None:
     (folder / "app.py").write_text("def handle(job):\n    pass\n")
     with running([SVCJOBS, "worker", "-A", "app:handle"], folder, {"JOBS_DRIVER": "memory"}) as worker:
         worker.says("set JOBS_DRIVER=redis")
-        worker.says("ready")
+        worker.says("ready\n")
         assert worker.stop() == 0
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from svcjobs.effects import Count, Effect, Follow, SetResult
-from svcjobs.errors import InvalidJob, JobIsDead, LeaseLost
+from svcjobs.errors import CorruptKey, InvalidJob, JobIsDead, LeaseLost
 from svcjobs.queue import Ack, Bury, Fail, JobQueue, NewJob, Outcome, Settlement, Unique
 from tests.conformance.backends import Backend
 from tests.conformance.taking import take, total
@@ -26,9 +29,9 @@ def test_p6_an_ack_sets_its_result(queue: JobQueue, backend: Backend, key: str) 
 
 def test_p6_a_result_goes_away_by_itself(queue: JobQueue, backend: Backend, key: str) -> None:
     queue.enqueue("x")
-    queue.ack(take(queue), effects=[SetResult(key, "a", ttl_seconds=0.2), SetResult(f"{key}2", "b", ttl_seconds=60)])
+    queue.ack(take(queue), effects=[SetResult(key, "a", ttl_seconds=1.5), SetResult(f"{key}2", "b", ttl_seconds=60)])
     assert backend.result(key) == b"a"
-    backend.let_keys_expire(0.3)
+    backend.let_keys_expire(1.7)
     assert backend.result(key) is None
     assert backend.result(f"{key}2") == b"b"
 
@@ -60,9 +63,9 @@ def test_p6_counters_add_up(queue: JobQueue, backend: Backend, key: str) -> None
 
 def test_p6_a_counter_goes_away_by_itself(queue: JobQueue, backend: Backend, key: str) -> None:
     queue.enqueue("x")
-    queue.ack(take(queue), effects=[Count(key, ttl_seconds=0.2)])
+    queue.ack(take(queue), effects=[Count(key, ttl_seconds=1.5)])
     assert backend.counter(key, None) == 1
-    backend.let_keys_expire(0.3)
+    backend.let_keys_expire(1.7)
     assert backend.counter(key, None) == 0
 
 
@@ -198,3 +201,44 @@ def test_p6_a_following_job_keeps_to_the_payload_limit(backend: Backend) -> None
     with pytest.raises(InvalidJob, match="at most 20"):
         queue.ack(job, effects=[Follow(NewJob("y", {"a": "x" * 20}))])
     queue.ack(job)
+
+
+def test_a_batch_is_settled_verb_by_verb(queue: JobQueue) -> None:
+    queue.enqueue("holder", unique=Unique("u"))
+    queue.enqueue("other")
+    holder, other = queue.reserve_many(2)
+    follow = Follow(NewJob("next", unique=Unique("u")))
+    assert queue.settle_many([Bury(holder, "r"), Ack(other, [follow])]) == [Outcome.BURIED, Outcome.ACKED]
+    assert queue.stats().ready == 0, "acks come first: the key wasn't free yet"
+    queue.enqueue("twice")
+    job = queue.reserve_many(1)[0]
+    assert queue.settle_many([Fail(job, "x"), Ack(job)]) == [Outcome.STALE, Outcome.ACKED]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "refused"),
+    [
+        (SetResult("{key}", b"x"), Count("{key}", 1, "f"), True),
+        (Count("{key}", 1), Count("{key}", 1, "f"), True),
+        (Count("{key}", 1, "f"), Count("{key}", 1), True),
+        (Count("{key}", 1, "f"), SetResult("{key}", b"x"), False),
+        (SetResult("{key}", b"5"), Count("{key}", 1), False),
+        (SetResult("{key}", b"x"), Count("{key}", 1), False),
+    ],
+)
+def test_a_key_is_what_its_first_effect_made_of_it(
+    queue: JobQueue, backend: Backend, first: Any, then: Any, refused: bool
+) -> None:
+    key = f"{backend.prefix}-key"
+    first, then = replace(first, key=key), replace(then, key=key)
+    queue.enqueue_many([NewJob("a"), NewJob("b")])
+    one, other = queue.reserve_many(2)
+    queue.ack(one, effects=[first])
+    if refused:
+        with pytest.raises(CorruptKey):
+            queue.ack(other, effects=[then])
+        assert queue.stats().in_flight == 1
+    else:
+        queue.ack(other, effects=[then])
+        expected = {SetResult: b"x", Count: b"6" if getattr(first, "value", b"") == b"5" else b"x"}[type(then)]
+        assert backend.result(key) == expected

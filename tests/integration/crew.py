@@ -59,11 +59,11 @@ class Child:
         self.silent = False
 
     def run(self) -> int:
-        note("born", os.getpid())
-        if (FOLDER / "broken").exists():
-            return 3
         signal.signal(signal.SIGTERM, self.stop)
         signal.signal(signal.SIGHUP, self.stop)
+        note("born", os.getpid())  # from now on it may be told to stop
+        if (FOLDER / "broken").exists():
+            return 3
         if os.environ.get("GARBAGE"):
             self.send_garbage()
         threading.Thread(target=self.report_again_and_again, daemon=True).start()
@@ -124,6 +124,12 @@ def sleep(child: Child, job: Job) -> None:
     time.sleep(job.payload["seconds"])
 
 
+def held(child: Child, job: Job) -> None:
+    """Until the test lets it end."""
+    while not (FOLDER / "go").exists():
+        time.sleep(0.01)
+
+
 def die(child: Child, job: Job) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -165,7 +171,7 @@ def wedge(child: Child, job: Job) -> None:
 
 
 HANDLERS: dict[str, Any] = {
-    "sleep": sleep, "die": die, "die_when_told": die_when_told, "gil": hold_the_gil, "silent": be_silent,
+    "sleep": sleep, "held": held, "die": die, "die_when_told": die_when_told, "gil": hold_the_gil, "silent": be_silent,
     "wedge": wedge, "resize": resize,
 }  # fmt: skip
 

@@ -25,8 +25,8 @@ from svcjobs.memory_server import MemoryServer
 from svcjobs.queue import InMemoryJobQueue
 from tests.eventually import eventually
 from tests.integration.browser import Browser
+from tests.ports import free_port
 from tests.server_program import ROOT
-from tests.servers import free_port
 
 IMAGES = ROOT / "docs" / "images"
 WIDTH, PHONE = 1000, 390

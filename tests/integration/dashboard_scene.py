@@ -14,7 +14,7 @@ import redis
 
 from svcjobs.redis_queue import RedisJobQueue
 from tests.eventually import eventually
-from tests.servers import free_port
+from tests.ports import free_port
 from tests.unit.test_settings import VARIABLES
 
 START_SECONDS = 60.0

@@ -65,8 +65,9 @@ def _of_kubernetes(deployment: Mapping[str, Any]) -> Start:
     (container,) = pod["containers"]
     environment: dict[str, str | None] = {one["name"]: one.get("value") for one in container["env"]}
     for source in container["envFrom"]:
-        (settings,) = [one for one in MANIFESTS if one.get("kind") == "ConfigMap"]
-        assert source["configMapRef"]["name"] == settings["metadata"]["name"]
+        name = source["configMapRef"]["name"]
+        maps = [one for one in MANIFESTS if one.get("kind") == "ConfigMap" and one["metadata"]["name"] == name]
+        (settings,) = maps
         environment |= settings["data"]
     return Start(container["args"], environment, pod.get("terminationGracePeriodSeconds", 30))
 

@@ -127,6 +127,8 @@ class PageRun:
         for command, pid in self._background:
             self._do(f"kill -TERM {pid} && wait {pid}")
             codes[command] = self._code
+        # what a page leaves to its reader to end
+        self._do('left=$(jobs -p); [ -z "$left" ] || kill -TERM $left; wait')
         for process in (self._shell, self._python):
             process.communicate(timeout=COMMAND_SECONDS)
         assert not any(codes.values()), f"exit codes {codes}"

@@ -100,7 +100,7 @@ class Process:
                 process.kill()
         self.process.wait()
 
-    def ends(self, timeout: float = 15) -> int:
+    def ends(self, timeout: float = 45) -> int:
         return self.process.wait(timeout)
 
 

@@ -18,7 +18,8 @@ from svcjobs.cli.exits import Exit
 from svcjobs.probes import WEDGED_SECONDS
 from tests.eventually import eventually
 from tests.integration.test_health import get
-from tests.servers import RedisServer, free_port
+from tests.ports import free_port
+from tests.servers import RedisServer
 
 TARGETS = """
 import asyncio, pathlib, time

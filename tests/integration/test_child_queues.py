@@ -49,11 +49,11 @@ def test_an_idle_child_on_five_queues_sends_less_than_two_commands_a_second(
     child: ChildProcess, client: redis.Redis
 ) -> None:
     time.sleep(2.5)
-    before = commands(client)
+    before, began = commands(client), time.monotonic()
     time.sleep(6)
-    sent = commands(client) - before
-    print(f"commands of an idle child on 5 queues: {sent / 6:.2f} a second")
-    assert 3 <= sent < 12
+    a_second = (commands(client) - before) / (time.monotonic() - began)
+    print(f"commands of an idle child on 5 queues: {a_second:.2f} a second")
+    assert 0.25 <= a_second < 2  # a round takes 2 s
 
 
 @pytest.mark.alone
@@ -77,12 +77,10 @@ def test_a_job_starts_at_once_on_every_queue(child: ChildProcess, queues: list[R
 def test_a_delayed_job_starts_in_time_on_every_queue(
     delay: float, child: ChildProcess, queues: list[RedisJobQueue]
 ) -> None:
-    for queue in queues:
-        queue.enqueue("note", {"n": f"late {queue.name}"}, delay_seconds=delay)
-    due_at = time.time() + delay
-    for queue in queues:
-        started_at = child.noted(f"note late {queue.name}")
-        assert -0.1 < started_at - due_at < 1
+    jobs = [queue.enqueue("note", {"n": f"late {queue.name}"}, delay_seconds=delay) for queue in queues]
+    for job in jobs:
+        started_at = child.noted(f"note {job.payload['n']}")
+        assert -0.1 < started_at - job.available_at.timestamp() < 1
 
 
 def test_a_queue_that_was_paused_is_taken_up(child: ChildProcess, queues: list[RedisJobQueue]) -> None:
@@ -92,7 +90,7 @@ def test_a_queue_that_was_paused_is_taken_up(child: ChildProcess, queues: list[R
     child.noted("note other")
     assert "note paused" not in child.texts
     queues[3].resume()
-    child.noted("note paused", timeout=5)
+    child.noted("note paused")
 
 
 def test_a_token_that_nobody_took_up_costs_one_round(
@@ -103,7 +101,7 @@ def test_a_token_that_nobody_took_up_costs_one_round(
     queues[4].enqueue("note", {"n": "found"})
     eventually(lambda: not client.exists(f"{queues[4].name}:wake"))
     client.delete(f"{queues[4].name}:paused")
-    child.noted("note found", timeout=5)
+    child.noted("note found", timeout=15)
 
 
 def test_it_outlives_its_server(child: ChildProcess, queues: list[RedisJobQueue], own_server: RedisServer) -> None:
@@ -113,4 +111,4 @@ def test_it_outlives_its_server(child: ChildProcess, queues: list[RedisJobQueue]
     for queue in queues:
         eventually(lambda queue=queue: queue.enqueue("note", {"n": f"back {queue.name}"}))
     for queue in queues:
-        child.noted(f"note back {queue.name}", timeout=5)
+        child.noted(f"note back {queue.name}")

@@ -17,7 +17,8 @@ from svcjobs.census import IMPATIENT_AFTER_SECONDS
 from svcjobs.redis_queue import RedisJobQueue
 from tests.eventually import eventually
 from tests.integration.shop_fixtures import Start, queue, start
-from tests.servers import RedisServer, free_port
+from tests.ports import free_port
+from tests.servers import RedisServer
 
 __all__ = ["queue", "start"]  # fixtures
 
@@ -26,7 +27,7 @@ def test_a_worker_runs_jobs_of_its_queues_and_stops_on_sigterm(
     start: Start, redis_server: RedisServer, redis_client: redis.Redis, queue: RedisJobQueue, prefix: str
 ) -> None:
     worker = start(redis_server.url, "worker", "-A", "shop", "-Q", f"{prefix},emails")
-    worker.says("ready")
+    worker.says("ready\n")
     queue.enqueue("greet")
     with closing(RedisJobQueue(redis_client, prefix=f"{prefix}:{{emails}}")) as emails:
         emails.enqueue("greet", job_id="mail")
@@ -86,7 +87,7 @@ def test_a_killed_workers_job_runs_on_another(
     first = start(redis_server.url, "worker", "-A", "shop", "--visibility-timeout", "2")
     first.noted("held 1 begins")
     second = start(redis_server.url, "worker", "-A", "shop", "--visibility-timeout", "2")
-    second.says("ready")
+    second.says("ready\n")
     first.kill_all()
     second.noted("held 1 begins", times=2)
     (tmp_path / "go").touch()
@@ -177,13 +178,13 @@ def test_beats_share_their_ticks_and_a_worker_runs_the_jobs(
 def test_an_idle_worker_costs_the_server_under_two_commands_a_second(start: Start, own_server: RedisServer) -> None:
     """All that run are counted, those inside scripts too."""
     worker = start(own_server.url, "worker", "-A", "shop")
-    worker.says("ready")
+    worker.says("ready\n")
     client = own_server.client()
     eventually(lambda: client.info("clients")["blocked_clients"] == 1)
     client.config_resetstat()
-    seconds = 8
-    time.sleep(seconds)
-    stats = client.info("commandstats").items()
+    began = time.monotonic()
+    time.sleep(8)
+    stats, seconds = client.info("commandstats").items(), time.monotonic() - began
     counts = {name: stat["calls"] for name, stat in stats if not name.startswith("cmdstat_config")}
     assert counts["cmdstat_blpop"] >= 3
     assert sum(counts.values()) < 2 * seconds, counts

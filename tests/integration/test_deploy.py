@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -20,7 +21,8 @@ from svcjobs.redis_queue import RedisJobQueue
 from tests.compat.program import SVCJOBS, Program, run, running
 from tests.eventually import eventually
 from tests.integration.deployed import APP, COMPOSE, DEPLOY, SERVICES, STARTS, UNITS, environment_for, unit_of
-from tests.servers import RedisServer, free_port
+from tests.ports import free_port
+from tests.servers import RedisServer
 
 ORPHANS = """
 import subprocess
@@ -90,7 +92,7 @@ def test_the_worker_runs_jobs_answers_probes_and_stops_in_time(
     ports = {"--health-port": free_port(), "--metrics-port": free_port()}
     assert not is_well("worker", "8080", ports["--health-port"], server.url)
     with running(start.moved(ports), app, environment_for(start, server)) as worker:
-        worker.says("ready")
+        worker.says('"ready"')
         eventually(lambda: answer(ports["--health-port"], "/readyz") == 200, 30)
         assert is_well("worker", "8080", ports["--health-port"], server.url)
         assert answer(ports["--health-port"], "/livez") == 200
@@ -141,7 +143,7 @@ def test_the_unit_reloads_the_application_without_a_new_process(
     start = STARTS[f"systemd-{path.stem}"]
     ports = {"--health-port": free_port(), "--metrics-port": free_port()}
     with running(start.moved(ports), app, environment_for(start, server)) as worker:
-        worker.says("ready")
+        worker.says("ready\n")
         children = _children(worker)
         worker.process.send_signal(signal.SIGHUP)
         eventually(lambda: _children(worker) and not _children(worker) & children, 60)
@@ -165,11 +167,18 @@ def test_a_worker_is_process_1_reaps_and_stops_at_sigterm(
     (tmp_path / "orphans.py").write_text(ORPHANS)
     environment = {"JOBS_DRIVER": "redis", "REDIS_URL": server.url}
     with running([*alone, SVCJOBS, "worker", "-A", "orphans", "--grace", "5"], tmp_path, environment) as outside:
-        outside.says("ready")
+        outside.says("ready\n")
         for _ in range(3):
             queue.enqueue("leave")
-        queue.enqueue("count", delay_seconds=1.5)
-        outside.says("zombies 0 first svcjobs")
+        eventually(lambda: queue.stats().totals["acked"] == 3)
+        time.sleep(0.5)  # the orphans end meanwhile, or a little later
+
+        def are_reaped() -> bool:
+            queue.enqueue("count")
+            time.sleep(0.2)
+            return "zombies 0 first svcjobs" in outside.output
+
+        eventually(are_reaped)
         (inside,) = _children(outside)
         os.kill(inside, signal.SIGTERM)
         assert outside.process.wait(30) == 0

@@ -74,7 +74,10 @@ def test_compose_waits_for_the_server_and_hides_it() -> None:
     for service in SERVICES.values():
         assert service["depends_on"] == {"redis": {"condition": "service_healthy"}}
         assert service["environment"]["REDIS_URL"] == "redis://redis:6379/0"
-        assert service["build"] == {"context": "..", "dockerfile": "deploy/Dockerfile"}
+        assert service["image"] == "shop"
+    # several would make as many images, of which one gets the name
+    builds = {name: service["build"] for name, service in SERVICES.items() if "build" in service}
+    assert builds == {"worker": {"context": "..", "dockerfile": "deploy/Dockerfile"}}
     redis = COMPOSE["services"]["redis"]
     assert redis["volumes"] == ["redis:/data"]
     assert list(COMPOSE["volumes"]) == ["redis"]
@@ -178,3 +181,15 @@ def test_the_page_shows_the_application_and_names_files_and_services_that_exist(
     assert sorted(enabled[1].split()) == [path.stem for path in UNITS]
     # compose reads this one beside its file, and git must not
     assert "deploy/.env" in (ROOT / ".gitignore").read_text().split()
+
+
+@pytest.mark.parametrize("starts", ["compose-{}", "kubernetes-svcjobs-{}"])
+def test_schedulers_and_dashboards_have_the_schedule_and_workers_do_not(starts: str) -> None:
+    """A worker that had it would run it."""
+
+    def schedule(role: str) -> str | None:
+        return STARTS[starts.format(role)].environment.get("JOBS_SCHEDULE_JSON")
+
+    assert schedule("worker") is None
+    assert schedule("scheduler") == schedule("dashboard")
+    assert json.loads(schedule("scheduler") or "")[0]["name"] == "digest"

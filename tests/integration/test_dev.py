@@ -90,7 +90,7 @@ def test_code_is_reloaded_and_nothing_is_left_after_ctrl_c(command: Command, tmp
     family += psutil.Process(dev.process.pid).children(recursive=True)
     dev.signal(signal.SIGINT)
     assert dev.ends() == 0
-    _, alive = psutil.wait_procs(family, 5)
+    _, alive = psutil.wait_procs(family, 20)
     assert not alive
     folder = Path(exported(dev)["REDIS_URL"].removeprefix("unix://").partition("?")[0]).parent
     assert not folder.exists()
@@ -136,6 +136,13 @@ def test_a_server_that_is_named_is_used_and_the_workers_options_are_passed_on(
     dev.signal(signal.SIGINT)
     assert dev.ends() == 0
     assert own_server.running
+
+
+def test_wrong_options_end_it_as_no_change_of_a_file_cures_them(command: Command) -> None:
+    dev = command("dev", "-A", "shop", "--bogus", JOBS_DRIVER="memory")
+    assert dev.ends(30) == 2
+    assert "No such option" in dev.log
+    assert "save a file" not in dev.log
 
 
 STUBBORN = """

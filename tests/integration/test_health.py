@@ -17,7 +17,8 @@ import redis
 from svcjobs.redis_queue import RedisJobQueue
 from tests.eventually import eventually
 from tests.integration.conftest import StartCrew
-from tests.servers import RedisServer, free_port
+from tests.ports import free_port
+from tests.servers import RedisServer
 
 
 @pytest.fixture
@@ -120,6 +121,11 @@ def test_metrics_are_the_sum_of_all_children_dead_ones_included(
 ) -> None:
     crew = start_crew(ports=(port,))
     ready(port)
+    for number in range(2):
+        queue.enqueue("held", job_id=f"held{number}")
+        crew.started(f"held{number}")
+    assert len({words[1] for words in crew.notes("start")}) == 2  # each of them is to count a part
+    (crew.folder / "go").touch()
     for number in range(10):
         queue.enqueue("sleep", {"seconds": 0.1}, job_id=f"a{number}")
 
@@ -128,15 +134,14 @@ def test_metrics_are_the_sum_of_all_children_dead_ones_included(
         found = re.search(rf'^jobs_processed_total{{job_name="{name}",status="success"}} (\S+)$', text, re.MULTILINE)
         return float(found[1]) if found else 0
 
-    eventually(lambda: processed() == 10)
-    children = {words[1] for words in crew.notes("done")}
-    assert len(children) == 2  # each of them has counted a part
+    eventually(lambda: (processed(), processed("held")) == (10, 2))
     os.kill(crew.living[0], signal.SIGKILL)
     crew.noted("born", 3)
     queue.enqueue("sleep", {"seconds": 0}, job_id="b")
     eventually(lambda: processed() == 11)
     text = get(port, "/metrics")[1]
     assert 'jobs_duration_seconds_count{job_name="sleep"} 11.0' in text
+    assert processed("held") == 2
     assert f'jobs_queue_up{{queue="{queue.name}"}} 1.0' in text
     assert f'jobs_queue_depth{{queue="{queue.name}"}} 0.0' in text
     for line in ("# TYPE jobs_processed_total counter", "# TYPE jobs_duration_seconds histogram"):

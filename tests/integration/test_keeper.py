@@ -30,7 +30,7 @@ def queue(redis_client: redis.Redis, prefix: str) -> Iterator[RedisJobQueue]:
 def test_the_job_of_a_killed_child_starts_again_at_once(start_crew: StartCrew, queue: RedisJobQueue) -> None:
     crew = start_crew(lease=60)
     crew.noted("born", 2)
-    queue.enqueue("sleep", {"seconds": 1}, job_id="a")
+    queue.enqueue("held", job_id="a")
     ((child, attempt, _),) = crew.started("a")
     killed_at = time.time()
     os.kill(int(child), signal.SIGKILL)
@@ -38,6 +38,7 @@ def test_the_job_of_a_killed_child_starts_again_at_once(start_crew: StartCrew, q
     assert again[0] != child
     assert (attempt, again[1]) == ("1", "2")
     assert float(again[2]) - killed_at < 3  # not after the lease of a minute
+    (crew.folder / "go").touch()
     crew.done("a")
 
 
@@ -46,7 +47,10 @@ def test_unstarted_jobs_of_a_killed_child_are_not_charged(start_crew: StartCrew,
         queue.enqueue("sleep", {"seconds": 60}, job_id=job_id)
     crew = start_crew(children=1, lease=60, BATCH="3")
     ((child, _, _),) = crew.started("a")
+    queue.pause()  # so that the next child takes them together, when all of them are given back
     os.kill(int(child), signal.SIGKILL)
+    eventually(lambda: queue.stats().ready == 3)
+    queue.resume()
     eventually(lambda: len(crew.notes("start")) == 2)
     assert {job_id: queue.get(job_id).attempts for job_id in "abc"} == {"a": 2, "b": 1, "c": 1}  # type: ignore[union-attr]
     assert queue.stats().totals["stale"] == 0
@@ -82,8 +86,8 @@ def test_a_killed_keeper_loses_nothing(start_crew: StartCrew, queue: RedisJobQue
     queue.enqueue("sleep", {"seconds": 3 * LEASE}, job_id="a")
     crew.started("a")
     for _ in range(2):
-        os.kill(crew.keeper, signal.SIGKILL)
         known = len(crew.notes("keeper"))
+        os.kill(crew.keeper, signal.SIGKILL)
         crew.noted("keeper", known + 1)
         time.sleep(1.2)  # one that dies at once has to wait
     crew.done("a")
@@ -102,10 +106,11 @@ def test_a_child_that_was_born_without_a_keeper_is_not_taken_for_dead(
     os.kill(crew.keeper, signal.SIGKILL)  # the next waits for a second: nobody hears of what happens meanwhile
     os.kill(int(child), signal.SIGKILL)
     crew.noted("born", 2)
-    queue.enqueue("sleep", {"seconds": 3}, job_id="a")
+    queue.enqueue("held", job_id="a")
     crew.started("a")
     assert len(crew.notes("keeper")) == 2
     crew.noted("keeper", 3)
+    (crew.folder / "go").touch()
     crew.done("a")
     assert len(crew.starts("a")) == 1
 
@@ -141,12 +146,14 @@ def test_the_keeper_that_comes_too_late_for_a_death_gives_the_job_back(
 def test_a_stopped_child_loses_its_job(start_crew: StartCrew, queue: RedisJobQueue) -> None:
     crew = start_crew(lease=LEASE)
     crew.noted("born", 2)
-    queue.enqueue("sleep", {"seconds": 1}, job_id="a")
-    ((child, _, started_at),) = crew.started("a")
+    queue.enqueue("held", job_id="a")
+    ((child, _, _),) = crew.started("a")
     os.kill(int(child), signal.SIGSTOP)
+    stopped_at = time.time()
     again = crew.started("a", 2)[1]
     assert again[0] != child
-    assert float(again[2]) - float(started_at) < LEASE + 2.5
+    assert float(again[2]) - stopped_at < LEASE + 2.5
+    (crew.folder / "go").touch()
     crew.done("a")
     os.kill(int(child), signal.SIGCONT)
     eventually(lambda: queue.stats().totals["stale"] == 1)  # its settlement is refused
@@ -158,9 +165,9 @@ def test_a_stopped_child_loses_its_job(start_crew: StartCrew, queue: RedisJobQue
 def test_a_handler_that_holds_the_gil_longer_than_the_lease_runs_once(
     start_crew: StartCrew, queue: RedisJobQueue
 ) -> None:
-    crew = start_crew(lease=1)
+    crew = start_crew(lease=2)
     crew.noted("born", 2)
-    queue.enqueue("gil", {"seconds": 6}, job_id="a")
+    queue.enqueue("gil", {"seconds": 8}, job_id="a")
     crew.done("a")
     assert len(crew.starts("a")) == 1
 
@@ -177,9 +184,9 @@ def test_a_silent_child_that_uses_no_cpu_loses_its_job(start_crew: StartCrew, qu
 
 
 def test_a_long_job_of_a_child_that_reports_runs_once(start_crew: StartCrew, queue: RedisJobQueue) -> None:
-    crew = start_crew(lease=1)
+    crew = start_crew(lease=2)
     crew.noted("born", 2)
-    queue.enqueue("sleep", {"seconds": 5}, job_id="a")
+    queue.enqueue("sleep", {"seconds": 7}, job_id="a")
     crew.done("a")
     assert len(crew.starts("a")) == 1
 
@@ -208,10 +215,8 @@ def test_an_outage_longer_than_the_lease_ends_with_leases_extended(
         own_server.stop()
         time.sleep(5)
         own_server.restart()
-        time.sleep(1)
         # the lease had run out, but nobody was there to take the job before it was extended again
-        left = (client.zscore(f"{prefix}:processing_vt", "a") or 0) - client.time()[0]
-        assert left > 0
+        eventually(lambda: (client.zscore(f"{prefix}:processing_vt", "a") or 0) > client.time()[0] + 1)
         crew.done("a", 30)
         assert len(crew.starts("a")) == 1
         assert crew.keeper == keeper
@@ -237,8 +242,8 @@ def test_an_idle_worker_sends_under_two_commands_a_second(
     for child in crew.living:
         os.kill(child, signal.SIGSTOP)
     with closing(own_server.client()) as client:
-        before = client.info("stats")["total_commands_processed"]
+        before, began = client.info("stats")["total_commands_processed"], time.monotonic()
         time.sleep(6)
-        sent = client.info("stats")["total_commands_processed"] - before
+        sent, seconds = client.info("stats")["total_commands_processed"] - before, time.monotonic() - began
     # each script counts as its own command and as those that it calls: a beat is 6
-    assert sent <= 2 * 7 + 2
+    assert sent <= 2 * (seconds + 1) + 2

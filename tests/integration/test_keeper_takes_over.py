@@ -18,7 +18,7 @@ from tests.servers import RedisServer
 
 __all__ = ["queue", "start"]
 
-LEASE = 2.0  # a keeper that dies within its first second is missed for another one
+LEASE = 3.0  # a keeper that dies within its first second is missed for another one
 HEARD_SECONDS = 0.3
 """After which the old keeper has read the report, so that the new one doesn't find it in the socket."""
 
@@ -48,7 +48,7 @@ def test_a_handler_that_holds_the_gil_keeps_its_job_when_the_keeper_is_killed(
     pool: str, start: Start, queue: RedisJobQueue
 ) -> None:
     worker = start(pool, children=2, lease=LEASE)
-    job = queue.enqueue("burn", {"seconds": 3 * LEASE})
+    job = queue.enqueue("burn", {"seconds": 2.5 * LEASE})
     worker.noted(f"burn {job.id} begins")
     old = keeper_of(worker)
     time.sleep(HEARD_SECONDS)
@@ -65,7 +65,7 @@ def test_a_handler_that_holds_the_gil_keeps_its_job_when_the_worker_is_renewed(
     start: Start, queue: RedisJobQueue
 ) -> None:
     worker = start("async", children=2, lease=LEASE)
-    job = queue.enqueue("burn", {"seconds": 3 * LEASE})
+    job = queue.enqueue("burn", {"seconds": 2.5 * LEASE})
     worker.noted(f"burn {job.id} begins")
     old = keeper_of(worker)
     time.sleep(HEARD_SECONDS)

@@ -64,7 +64,7 @@ def of_shop(worker: Process, count: int) -> list[dict[str, Any]]:
         found[:] = [line for line in lines(worker) if line["logger"] == "shop"]
         return len(found) >= count
 
-    eventually(all_there, 20, f"{count} lines of the shop in {worker.log}")
+    eventually(all_there, 45, f"{count} lines of the shop in {worker.log}")
     return found
 
 

@@ -19,7 +19,7 @@ from svcjobs.job import Job
 from svcjobs.redis_queue import RedisJobQueue
 from tests.servers import RedisServer
 
-# argv is the database, the server and the prefix; both begin once the other is there
+# argv is the database, the server and the prefix; both go on once the other has moved something
 RELAY = """
 import asyncio, sys, time
 import redis
@@ -36,7 +36,7 @@ queue = RedisJobQueue(client, prefix=prefix)
 tick = make_outbox_tick(outbox, queue, limit=7)
 
 async def relay():
-    moved = 0
+    moved = await tick()
     client.incr(f"{prefix}:there")
     while client.get(f"{prefix}:there") != b"2":
         time.sleep(0.001)
@@ -62,11 +62,11 @@ def test_relays_side_by_side_move_each_message_once_and_each_topic_in_its_order(
     engine: Engine, redis_server: RedisServer, redis_client: redis.Redis, prefix: str
 ) -> None:
     outbox = OutboxStore(sessionmaker(engine))
-    written = [(topic, outbox.enqueue(topic, {}).id) for _ in range(200) for topic in "abcde"]
+    written = [(topic, outbox.enqueue(topic, {}).id) for _ in range(100) for topic in "abcde"]
     database = engine.url.render_as_string(hide_password=False)
     command = [sys.executable, "-c", RELAY, database, redis_server.url, prefix]
     relays = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    moved = [int(relay.communicate(timeout=60)[0]) for relay in relays]
+    moved = [int(relay.communicate(timeout=100)[0]) for relay in relays]
     assert sum(moved) == len(written)
     assert min(moved) > 0
     with closing(RedisJobQueue(redis_client, prefix=prefix)) as queue:

@@ -18,8 +18,9 @@ from svcjobs.metrics import BridgeMetrics
 from svcjobs.redis_queue import RedisJobQueue
 from tests.compat.program import SVCJOBS, running
 from tests.eventually import eventually
+from tests.ports import free_port
 from tests.server_program import ROOT
-from tests.servers import RedisServer, free_port
+from tests.servers import RedisServer
 
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana-dashboard.json").read_text())
 ALERTS = yaml.safe_load((ROOT / "docs" / "prometheus-alerts.yml").read_text())["groups"][0]["rules"]
@@ -57,7 +58,7 @@ def served(module_server: RedisServer, tmp_path_factory: pytest.TempPathFactory)
     with running(command, folder, environment) as worker:
         with closing(module_server.client()) as client, closing(RedisJobQueue(client)) as queue:
             queue.enqueue("bad", max_attempts=1)
-            worker.says("ready")
+            worker.says("metrics at ")  # another process than the one that is ready says so
             pages = eventually(lambda: _all_there(_page(port)), 60, "all metrics")
         assert worker.stop() == 0
     bridge = BridgeMetrics()

@@ -120,15 +120,16 @@ async def test_an_idle_runner_is_woken_and_sends_little(
             await eventually_async(lambda number=number: len(took) == number)
         await asyncio.sleep(0.1)
         before = client.info("commandstats")
+        began = time.monotonic()
         await asyncio.sleep(4)
-        after = client.info("commandstats")
+        after, seconds = client.info("commandstats"), time.monotonic() - began
     assert sorted(took)[10] < 0.05, took
     sent = {
         name: after[name]["calls"] - before.get(name, {"calls": 0})["calls"]
         for name in after
         if name in ("cmdstat_evalsha", "cmdstat_blpop")
     }
-    assert sum(sent.values()) <= 8, sent
+    assert sum(sent.values()) <= 2 * seconds, sent
 
 
 @pytest.mark.alone
@@ -163,7 +164,7 @@ async def test_a_delayed_job_is_on_time_on_an_idle_queue(
         await asyncio.sleep(0.1)
         job = await enqueue(producer, "later", {}, delay_seconds=0.7)
         await eventually_async(lambda: started)
-    assert -0.002 <= started[0] - job.available_at.timestamp() < 1
+    assert -0.05 <= started[0] - job.available_at.timestamp() < 1
 
 
 @pytest.mark.promise("P4")
@@ -174,10 +175,10 @@ async def test_a_job_longer_than_its_lease_runs_once(
 
     async def handler(job: Job) -> None:
         starts.append(job.id)
-        await asyncio.sleep(4)
+        await asyncio.sleep(6)
 
     producer.enqueue("long", {})
-    queue = make_queue(redis_server, prefix, visibility_timeout=1.5)
+    queue = make_queue(redis_server, prefix, visibility_timeout=3)
     async with running(queue, handler, concurrency=2, poll_interval=0.05):
         await eventually_async(lambda: producer.stats().totals["acked"] == 1)
     assert starts == ["1"]
@@ -187,7 +188,7 @@ async def test_a_job_longer_than_its_lease_runs_once(
 async def test_a_handler_that_blocks_the_loop_keeps_its_lease(
     redis_server: RedisServer, producer: RedisJobQueue, prefix: str
 ) -> None:
-    queue = RedisJobQueue(redis_server.client(), prefix=prefix, visibility_timeout=1.5)
+    queue = RedisJobQueue(redis_server.client(), prefix=prefix, visibility_timeout=3)
     thief: list[Job] = []
     done = threading.Event()
 
@@ -199,7 +200,7 @@ async def test_a_handler_that_blocks_the_loop_keeps_its_lease(
 
     async def handler(job: Job) -> None:
         stealing.start()
-        time.sleep(4)  # noqa: ASYNC251 - that is the point
+        time.sleep(6)  # noqa: ASYNC251 - that is the point
 
     producer.enqueue("long", {})
     async with running(queue, handler):

@@ -54,7 +54,7 @@ class Fleet:
         for process in self.processes.values():
             process.send_signal(signal.SIGCONT)
             process.terminate()
-        return [process.wait(10) for process in self.processes.values()]
+        return [process.wait(45) for process in self.processes.values()]
 
     def check_that_each_tick_was_served_once(self, latest_seconds: float) -> None:
         """Jobs are the ticks from the first to the last, in order, none later than ``latest_seconds``."""

@@ -56,9 +56,15 @@ async def test_scenario_12_an_old_payload_runs_on_a_new_handler_that_upcasts_it(
     [
         ({}, "amount: Field required"),
         ({"upcast": from_cents}, "KeyError: 'cents'"),
+        ({"upcast": lambda old: {"amount": old.get("cents").strip()}}, "AttributeError: "),
         ({"upcast": lambda old: {**old, "amount": 3}}, "amount: Input should be a valid string"),
     ],
-    ids=["no upcaster", "an upcaster that doesn't know the version", "an upcaster that returns what doesn't fit"],
+    ids=[
+        "no upcaster",
+        "an upcaster that doesn't know the version",
+        "an upcaster that meets null",
+        "an upcaster that returns what doesn't fit",
+    ],
 )
 async def test_scenario_12_what_cant_be_upcast_is_dead_lettered_without_a_retry(
     redis_client: redis.Redis, prefix: str, options: dict[str, Any], why: str

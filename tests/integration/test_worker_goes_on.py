@@ -85,7 +85,7 @@ def test_p10_a_worker_resumes_by_itself_after_its_server_was_in_trouble(
     start: Start, own_server: RedisServer, tmp_path: Path, prefix: str, trouble: Any
 ) -> None:
     worker = start(own_server.url, "worker", "-A", "shop")
-    worker.says("ready")
+    worker.says("ready\n")
     with closing(RedisJobQueue(own_server.client(), prefix=prefix, timeout_seconds=10)) as queue:
         queue.enqueue("held", job_id="a")
         worker.noted("held a begins")

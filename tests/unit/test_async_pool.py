@@ -32,14 +32,14 @@ class RunningPool:
         begun = threading.Event()
         self._thread = threading.Thread(target=self.pool.run, args=[HandlerApplication(handler), begun.set])
         self._thread.start()
-        assert begun.wait(5)
+        assert begun.wait(20)
 
     def start(self, count: int) -> None:
         self.pool.start([Job(str(n), "greet", {}, lease=f"{n}-x") for n in range(count)])
 
     def close(self) -> None:
         self.pool.stop()
-        self._thread.join(5)
+        self._thread.join(20)
         assert not self._thread.is_alive()
 
 
@@ -160,14 +160,14 @@ def test_the_heart_beats_while_the_loop_turns_and_not_while_it_is_blocked(run: S
 
     async def handler(job: Job) -> None:
         blocked.set()
-        go_on.wait(5)
+        go_on.wait(20)
 
     pool = run(handler)
     first = pool.pool.loop_at
     assert first is not None
     eventually(lambda: (pool.pool.loop_at or 0) > first)
     pool.start(1)
-    assert blocked.wait(5)
+    assert blocked.wait(20)
     held_at = pool.pool.loop_at
     time.sleep(0.7)
     assert pool.pool.loop_at == held_at

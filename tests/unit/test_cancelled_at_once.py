@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import threading
 import time
@@ -76,3 +77,6 @@ def test_its_handler_does_not_run(
     assert run.cancelled
     assert execution is not None
     assert not isinstance(execution.settlement, Ack)
+    ended.clear()
+    del run, execution
+    gc.collect()  # a coroutine that was made, and never closed, warns here

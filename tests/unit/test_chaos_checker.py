@@ -185,6 +185,15 @@ def test_an_early_start_is_found() -> None:
     assert broken(stored("a", due=3.0), ran("a", 3.001, 4)) == []
 
 
+def test_as_much_as_the_clock_was_put_forward_is_not_early() -> None:
+    def put_forward(seconds: float) -> Event:
+        return Event("over", 5.0, 1, {}, wall=5.0 + seconds)
+
+    started = ran("a", 2.9, 4)
+    assert broken(stored("a", due=3.0), started, put_forward(0.05)) == ["early"]
+    assert broken(stored("a", due=3.0), started, put_forward(0.09)) == []
+
+
 def test_an_early_retry_is_found() -> None:
     history = [stored("a", backoff=2.0), ran("a", 1, 2, "raised"), ran("a", 3.5, 5, n=2, attempt=2)]
     assert broken(*history, totals=totals(retried=1)) == ["early"]

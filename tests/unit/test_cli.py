@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -78,6 +79,22 @@ def test_a_url_of_the_wrong_kind_is_a_configuration_error() -> None:
         (["worker", "-P", "prefork", "--processes", "2"], "-c N is the number of processes"),
         (["worker", "-P", "solo", "-c", "2"], "use --processes N for more"),
         (["worker", "-c", "0"], "x>=1"),
+        *(
+            ([*command, option, value], f"'{option}': {value} is no time to wait: give a number of seconds")
+            for command, option in (
+                (["worker"], "--grace"),
+                (["worker"], "--time-limit"),
+                (["beat"], "--grace"),
+                (["worker"], "--soft-time-limit"),
+                (["worker"], "--visibility-timeout"),
+                (["dev"], "--grace"),
+                (["enqueue", "a"], "--delay"),
+                (["status"], "--watch"),
+            )
+            for value in ("inf", "nan", "1e300")
+        ),
+        (["enqueue", "a", "--unique", "", "--redis-url", NOWHERE], "the unique key is ''"),
+        (["enqueue", "a", "-Q", "a,b", "--redis-url", NOWHERE], "'a,b' names several queues: give one"),
         (["nonsense"], "No such command"),
     ],
 )
@@ -104,12 +121,17 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str], says: str) -> None:
         (["beat"], "the schedule is empty"),
         (["enqueue", "a", "-Q", "a{b}", "--redis-url", NOWHERE], "queue name 'a{b}'"),
         (["enqueue", "a", "-Q", "", "--redis-url", NOWHERE], "queue name ''"),
+        (["status", "-Q", "\udcff", "--redis-url", NOWHERE], "can't be used: no braces, spaces or empty names"),
+        (["worker", "-A", "exiting"], "'exiting' can't be used: it called sys.exit(3) when it was imported"),
+        (["worker", "-A", "lazy:x"], "'lazy:x' can't be used: x of lazy raised RuntimeError: not installed"),
     ],
 )
 def test_wrong_configuration_is_exit_code_78(tmp_path: Path, arguments: list[str], says: str) -> None:
     (tmp_path / "shop.py").write_text("number = 1\n")
     (tmp_path / "empty.py").write_text("")
     (tmp_path / "broken.py").write_text("raise RuntimeError('on import')\n")
+    (tmp_path / "exiting.py").write_text("raise SystemExit(3)\n")
+    (tmp_path / "lazy.py").write_text("def __getattr__(name):\n    raise RuntimeError('not installed')\n")
     try:
         result = run(*arguments)
     finally:
@@ -199,3 +221,12 @@ def test_commands_of_plugins_are_found_and_broken_ones_named(monkeypatch: pytest
     ours = run("status")
     assert ours.exit_code == 78
     assert "gone" not in ours.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "svcjobs", "schedule", "list", "--json"]
+        ended = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr == "svcjobs: No space left on device: what it prints can't be written\n"

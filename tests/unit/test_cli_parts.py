@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import click
 import pytest
 
 from svcjobs.application import HandlerApplication
 from svcjobs.cli.applications import find_application
+from svcjobs.cli.durations import SECONDS
 from svcjobs.cli.logs import node_name
 from svcjobs.cli.output import duration, first_line, stamp, until
 from svcjobs.cli.readiness import check_eviction, check_version, wait_until_ready
@@ -168,3 +170,16 @@ def test_first_lines() -> None:
 def test_node_names() -> None:
     assert node_name("w1@%h", "worker") != "w1@%h"
     assert node_name(None, "beat").startswith("beat@")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), ("7d", 604800), ("1w", 604800)]
+)
+def test_a_duration_may_have_a_unit(text: str, seconds: float) -> None:
+    assert SECONDS.convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["s", "3 s", "-5s", "0s", "1y", "6000w"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        SECONDS.convert(text, None, None)

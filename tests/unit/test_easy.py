@@ -134,3 +134,13 @@ def test_a_queue_name_that_clashes_is_refused() -> None:
     for name in ("a{b}", "a b", " ", ""):
         with pytest.raises(ConfigurationError):
             open_queue(MagicMock(), name)
+
+
+def test_a_wrong_jobs_driver_says_nothing_where_the_driver_is_given(
+    redis_class: MagicMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBS_DRIVER", "foo")
+    queue, _ = easy_jobs(driver="redis")
+    assert isinstance(queue, RedisJobQueue)
+    with pytest.raises(ConfigurationError, match="'foo'"):
+        easy_jobs()

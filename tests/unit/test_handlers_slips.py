@@ -11,12 +11,13 @@ import pytest
 
 from svcjobs.effects import Follow
 from svcjobs.errors import ConfigurationError, DeadLetter, InvalidJob, Postponed, RetryLater
+from svcjobs.execution import tell
 from svcjobs.job import MOST_ATTEMPTS, Job, NewJob
 from svcjobs.memory_queue import InMemoryJobQueue
 from svcjobs.registry import JobRegistry
 from svcjobs.runner import WorkerRunner
 from svcjobs.scheduler import InMemoryScheduler
-from svcjobs.settlement import Ack
+from svcjobs.settlement import Ack, Fail, Outcome
 from svcjobs.worker import process_one
 from tests.eventually import eventually_async
 
@@ -197,3 +198,10 @@ async def test_a_scheduled_function_that_raises_anything_ends_no_schedule(error:
     await scheduler.tick()
     await scheduler.tick()
     assert ran == ["fine", "fine"]
+
+
+def test_limits_that_are_no_numbers_garble_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    job = Job("1", "n", {}, attempts=1)
+    job.max_attempts = "5"  # type: ignore[assignment]
+    tell(Fail(job, "ValueError: no"), Outcome.RETRIED)
+    assert caplog.messages == ["Job 1 (n) failed, attempt 1 of 5, tried again: ValueError: no"]

@@ -83,7 +83,6 @@ def test_an_application_has_its_own_error_at_the_soft_limit() -> None:
         pass
 
     limits = Limits(soft_seconds=2, soft_error=lambda name, seconds: Mine(name, seconds))
-    alarm = limits.alarm(Job("1", "work", {}))
-    assert alarm is not None
-    assert alarm[0] == 2
-    assert alarm[1].args == ("work", 2)
+    ((seconds, error),) = limits.alarms(Job("1", "work", {}))
+    assert seconds == 2
+    assert error.args == ("work", 2)

@@ -82,6 +82,10 @@ def test_a_json_line_holds_the_fields(log_to: Start) -> None:
     assert text.getvalue().isascii()
     logger.info("outside")
     assert "job_id" not in lines(text)[1]
+    logger.info("told", extra={"time": "noon", "level": 3, "logger": "mine"})
+    told = lines(text)[2]
+    assert (told["level"], told["logger"]) == ("info", "shop")
+    assert (told["extra_time"], told["extra_level"], told["extra_logger"]) == ("noon", 3, "mine")
 
 
 def test_an_exception_is_in_the_json_line_from_the_users_code_on(log_to: Start) -> None:

@@ -43,7 +43,9 @@ def test_a_lost_lease_is_not_extended_again_while_it_is_reported() -> None:
 def test_a_silent_child_is_at_work_as_long_as_it_uses_cpu() -> None:
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
         ward = Ward(busy.pid, 0.0)
-        eventually(lambda: (state := process_state(busy.pid)) and state.cpu_seconds)
+        assert ward.state
+        used = ward.state.cpu_seconds
+        eventually(lambda: (state := process_state(busy.pid)) and state.cpu_seconds > used)
         ward.look(1000.0)
         busy.kill()
     assert ward.is_at_work(1000.0, 60)

@@ -35,7 +35,16 @@ def test_more_jobs_at_once_than_a_report_can_hold_are_refused() -> None:
         make_pool("async", 1001, Limits())
 
 
-@pytest.mark.parametrize("given", [{"soft_seconds": 0}, {"hard_seconds": -1}, {"timeout_seconds": float("nan")}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"soft_seconds": 0},
+        {"hard_seconds": -1},
+        {"timeout_seconds": float("nan")},
+        {"soft_seconds": float("inf")},
+        {"hard_seconds": 1e10},
+    ],
+)
 def test_a_limit_that_is_no_positive_number_is_refused(given: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=f"{next(iter(given))} is"):
         Limits(**given)
@@ -47,15 +56,12 @@ def test_a_hard_limit_that_would_hide_the_soft_one_is_refused() -> None:
 
 
 def test_the_limit_that_comes_first_is_raised_in_the_handler() -> None:
-    assert Limits(hard_seconds=3).alarm(JOB) is None
-    soft = Limits(soft_seconds=2, timeout_seconds=3).alarm(JOB)
-    assert soft is not None
-    assert soft[0] == 2
-    assert isinstance(soft[1], SoftTimeLimitExceeded)
-    timeout = Limits(soft_seconds=4, timeout_seconds=3).alarm(JOB)
-    assert timeout is not None
-    assert timeout[0] == 3
-    assert isinstance(timeout[1], JobTimeoutError)
+    assert not Limits(hard_seconds=3).alarms(JOB)
+    soft, timeout = Limits(soft_seconds=2, timeout_seconds=3).alarms(JOB)
+    assert (soft[0], type(soft[1])) == (2, SoftTimeLimitExceeded)
+    assert (timeout[0], type(timeout[1])) == (3, JobTimeoutError)
+    (alone,) = Limits(soft_seconds=4, timeout_seconds=3).alarms(JOB)
+    assert (alone[0], type(alone[1])) == (3, JobTimeoutError)
 
 
 @pytest.mark.parametrize(

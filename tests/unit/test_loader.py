@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -177,3 +178,22 @@ def test_an_async_function_stays_as_it_is() -> None:
         _resolve_target("nowhere_at_all:f")
     with pytest.raises(AttributeError):
         _resolve_target("json:nothing")
+
+
+def test_a_target_that_ends_the_program_or_raises_when_looked_up_stops_no_other_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "exiting_target.py").write_text("raise SystemExit(3)")
+    (tmp_path / "lazy_target.py").write_text("def __getattr__(name):\n    raise RuntimeError('not installed')")
+    entries = [
+        {"name": "a", "target": "exiting_target:x"}, {"name": "b", "target": "lazy_target:x"},
+        {"name": "c", "interval_seconds": True, "job_name": "n"}, {"name": "d", "target": "os:getpid"},
+    ]  # fmt: skip
+    scheduler = InMemoryScheduler()
+    problems = schedule_from_entries(scheduler, entries)
+    assert [problem.index for problem in problems] == [0, 1, 2]
+    assert "sys.exit(3)" in problems[0].reason
+    assert "RuntimeError: not installed" in problems[1].reason
+    assert "interval_seconds" in problems[2].reason
+    assert [task.name for task in scheduler.tasks] == ["d"]

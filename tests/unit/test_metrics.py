@@ -6,6 +6,7 @@ import asyncio
 import re
 import subprocess
 import sys
+import time
 import urllib.request
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -76,9 +77,11 @@ async def test_dispatch_counts_and_times_once_the_metrics_are_used() -> None:
     assert registry.metrics is metrics
     for name in ("good", "good", "poor"):
         await registry.dispatch(Job(id="1", name=name, payload={}))
+    began = time.monotonic()
     for name in ("bad", "slow", "never heard of"):
         with pytest.raises(Exception):  # noqa: B017 - which one is the registry's test
             await registry.dispatch(Job(id="1", name=name, payload={}), timeout=0.01)
+    seconds = time.monotonic() - began
 
     assert value(metrics, "shop_jobs_processed_total", job_name="good", status="success") == 2
     for name, error in [
@@ -87,7 +90,7 @@ async def test_dispatch_counts_and_times_once_the_metrics_are_used() -> None:
         assert value(metrics, "shop_jobs_processed_total", job_name=name, status="failure") == 1
         assert value(metrics, "shop_jobs_failures_total", job_name=name, error_type=error) == 1
     assert value(metrics, "shop_jobs_duration_seconds_count", job_name="good") == 2
-    assert value(metrics, "shop_jobs_duration_seconds_sum", job_name="slow") == pytest.approx(0.01, abs=0.5)
+    assert 0.005 < (value(metrics, "shop_jobs_duration_seconds_sum", job_name="slow") or 0) <= seconds
 
 
 async def test_a_runner_counts_each_job_once_with_any_handler() -> None:

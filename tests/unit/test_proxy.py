@@ -23,15 +23,19 @@ def proxy(redis_server: RedisServer) -> Iterator[RedisProxy]:
 
 @pytest.fixture
 def client(proxy: RedisProxy) -> Iterator[redis.Redis]:
-    """A client behind the proxy that tries nothing twice and waits 300 ms at most."""
+    """A client behind the proxy that tries nothing twice."""
     client = connect(proxy, protocol=2)
     client.ping()
     yield client
     client.close()
 
 
+REPLY_SECONDS = 2.0
+"""A reply that is held back takes longer; one that isn't may take as long on a busy machine."""
+
+
 def connect(proxy: RedisProxy, **options: Any) -> redis.Redis:
-    return redis.Redis.from_url(proxy.url, socket_timeout=0.3, retry=None, **options)
+    return redis.Redis.from_url(proxy.url, socket_timeout=REPLY_SECONDS, retry=None, **options)
 
 
 def test_it_passes_everything(client: redis.Redis, prefix: str) -> None:
@@ -67,7 +71,7 @@ def test_a_swallowed_reply_can_close_the_connection(client: redis.Redis, proxy: 
     started_at = time.monotonic()
     with pytest.raises(redis.ConnectionError):
         client.incr(prefix)
-    assert time.monotonic() - started_at < 0.25
+    assert time.monotonic() - started_at < REPLY_SECONDS, "it isn't waited for"
     assert client.get(prefix) == b"1"
 
 
@@ -90,7 +94,7 @@ def test_commands_that_do_not_match_are_not_counted(client: redis.Redis, proxy: 
 
 
 def test_a_reply_in_a_pipeline_is_dropped_alone(client: redis.Redis, proxy: RedisProxy, prefix: str) -> None:
-    raw = socket.create_connection(("127.0.0.1", proxy.port), timeout=1)
+    raw = socket.create_connection(("127.0.0.1", proxy.port), timeout=20)
     proxy.swallow_reply(2)
     raw.sendall(f"INCR {prefix}\r\nINCR {prefix}\r\nINCR {prefix}\r\n".encode())
     received = b""
@@ -107,9 +111,12 @@ def test_a_delay_holds_replies(client: redis.Redis, proxy: RedisProxy) -> None:
     client.ping()
     assert time.monotonic() - started_at >= 0.1
     proxy.pass_through()
-    started_at = time.monotonic()
-    client.ping()
-    assert time.monotonic() - started_at < 0.1
+    took = []
+    for _ in range(5):
+        started_at = time.monotonic()
+        client.ping()
+        took.append(time.monotonic() - started_at)
+    assert min(took) < 0.1, took
 
 
 def test_a_black_hole_delivers_late(
@@ -137,7 +144,7 @@ def test_refused_connections_come_back_on_the_same_port(client: redis.Redis, pro
 
 
 def test_a_cut_resets_what_is_open(proxy: RedisProxy) -> None:
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=2) as raw:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=20) as raw:
         raw.sendall(b"PING\r\n")
         assert raw.recv(100) == b"+PONG\r\n"
         assert proxy.connections == 1

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
+import redis.asyncio
 from redis import Redis
 from redis.exceptions import RedisClusterException
 
 from svcjobs._redis.urls import connect, connect_async, mask, parse
+from svcjobs.async_redis_queue import AsyncRedisJobQueue
 from svcjobs.errors import ConfigurationError, QueueUnavailable
 from svcjobs.redis_queue import RedisJobQueue
 
@@ -84,6 +89,7 @@ def test_a_cluster_that_went_away_is_unavailable_to_its_queue(monkeypatch: pytes
         ("redis://:sekret@host:port/0", "port"),
         ("redis://:sek@sekret@host/x", "database 'x'"),
         ("redis://:a/sekret@host/0", "%2F"),
+        ("redis://user:p?sekret@host:1/0", "can't be read"),
         ("redis://:sekret@[::1/0", "can't be read"),
         ("redis://host/0?socket_timeout=x&password=sekret", "socket_timeout"),
         ("redis+sentinel://:sekret@host", "names no service"),
@@ -112,6 +118,8 @@ def test_what_is_wrong_is_said_without_the_password(url: str, says: str) -> None
         ("redis://host/0?password=sekret&db=1", "redis://host/0?password=***&db=1"),
         ("redis+sentinel://a,b/m?sentinel_password=s3ntinel", "redis+sentinel://a,b/m?sentinel_password=***"),
         ("user:sekret@host", "user:***@host"),
+        ("redis://user:se?kret@host:1/0", "redis://user:***@host:1/0"),
+        ("redis://user:se?kret@host:1/0?db=1", "redis://user:***@host:1/0?db=1"),
     ],
 )
 def test_masking(url: str, shown: str) -> None:
@@ -123,10 +131,36 @@ def test_a_parsed_url_shows_no_password() -> None:
     assert not any(password in f"{url} {url!r}" for password in PASSWORDS)
 
 
-@pytest.mark.parametrize("option", ["foo=bar", "ssl_cert_reqs=none"])
-def test_an_option_that_connections_do_not_have_is_named_before_the_first_one(option: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"option of the Redis URL .*{option.partition('=')[0]}"):
-        parse(f"redis://user:secret@localhost:6379/0?{option}")
+@pytest.mark.parametrize("option", ["foo=bar", "ssl_cert_reqs=none", "sentinel_foo=1", "startup_nodes=x"])
+@pytest.mark.parametrize("kind", ["", "+sentinel", "+cluster"])
+def test_an_option_that_connections_do_not_have_is_named_before_the_first_one(kind: str, option: str) -> None:
+    path = {"": "/0", "+sentinel": "/mymaster", "+cluster": ""}[kind]
+    with pytest.raises(ConfigurationError, match=f"option of the Redis URL .*{option.partition('=')[0]}") as caught:
+        parse(f"redis{kind}://user:sekret@localhost:6379{path}?{option}")
+    assert "sekret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["sentinel", "cluster"])
+def test_options_of_tls_are_checked_and_kept(kind: str) -> None:
+    url = f"rediss+{kind}://one/{'m' if kind == 'sentinel' else ''}?ssl_cert_reqs="
+    kept = parse(f"{url}none&max_connections=4&client_name=me").options
+    assert kept == {"ssl": True, "ssl_cert_reqs": "none", "max_connections": 4, "client_name": "me"}
+    with pytest.raises(ConfigurationError, match="maybe"):
+        parse(f"{url}maybe")
+
+
+@pytest.mark.parametrize(
+    ("queue", "client", "says"),
+    [
+        (RedisJobQueue, redis.asyncio.Redis(), r"RedisJobQueue got a redis\.asyncio.*redis\.Redis\.from_url"),
+        (AsyncRedisJobQueue, Redis(), r"AsyncRedisJobQueue got a redis\.client.*redis\.asyncio\.Redis\.from_url"),
+        (RedisJobQueue, "redis://localhost", r"RedisJobQueue got a builtins\.str"),
+        (AsyncRedisJobQueue, None, r"got a builtins\.NoneType"),
+    ],
+)
+def test_a_client_of_the_wrong_kind_is_refused(queue: Any, client: object, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        queue(client)
 
 
 @pytest.mark.parametrize("name", ["none", "optional", "required"])
@@ -135,3 +169,15 @@ def test_celerys_names_of_how_a_certificate_is_checked_are_known(name: str) -> N
     assert connect(url).get_connection_kwargs()["ssl_cert_reqs"] == name
     with pytest.raises(ConfigurationError, match="can't be used"):
         parse("rediss://localhost/0?ssl_cert_reqs=CERT_MAYBE")
+
+
+@pytest.mark.parametrize("option", ["ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"])
+@pytest.mark.parametrize(
+    "address", ["rediss://localhost/0", "rediss+sentinel://localhost/main", "rediss+cluster://localhost"]
+)
+def test_a_tls_file_that_is_missing_is_named(tmp_path: Path, address: str, option: str) -> None:
+    file = tmp_path / "file.pem"
+    with pytest.raises(ConfigurationError, match=rf"{option} of the Redis URL .* is {file}, which can't be read"):
+        parse(f"{address}?{option}={file}")
+    file.touch()
+    parse(f"{address}?{option}={file}")

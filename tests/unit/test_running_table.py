@@ -10,12 +10,24 @@ import pytest
 
 from svcjobs._redis.requests import Requests
 from svcjobs.census import Census
+from svcjobs.effects import SetResult
 from svcjobs.estate import Estate
+from svcjobs.execution import Execution
 from svcjobs.job import Job
 from svcjobs.pipes import Pipes
 from svcjobs.pools.slots import Slots
 from svcjobs.reports import MOST_JOBS, HeldJob
-from svcjobs.running_table import GENERATIONS, NONCE_DIGITS, REPORT_BYTES, RunningTable, RunningTables, mark_of
+from svcjobs.running_table import (
+    DONE,
+    GENERATIONS,
+    NONCE_DIGITS,
+    REPORT_BYTES,
+    HardLimit,
+    RunningTable,
+    RunningTables,
+    mark_of,
+)
+from svcjobs.settlement import Ack, Fail, Release
 
 
 @pytest.fixture
@@ -162,13 +174,49 @@ def test_slots_tell_the_table_what_runs() -> None:
     assert first is not None
     assert second is not None
     assert table.marks == marks(1, 2)
-    slots.leave(first)
+    slots.leave(first, None)
     assert table.marks == marks(2)
     slots.take()
     assert table.marks == marks(2, 3)
-    slots.leave(second)
+    slots.leave(second, None)
     assert table.marks == marks(3)
     tables.close()
+
+
+def test_slots_tell_the_table_what_is_done_and_needs_only_its_ack() -> None:
+    tables = RunningTables.open(slots=1, places=MOST_JOBS)
+    slots = Slots(1)
+    slots.table = table = tables.fresh(0)
+    for number in range(1, DONE + 5):
+        slots.put([job := Job(str(number), "greet", {}, lease=f"{number}-x")])
+        run = slots.take()
+        assert run is not None
+        settlements = {1: Ack(job, [SetResult("key", b"value")]), 2: Fail(job), 3: Release(job)}
+        slots.leave(run, None if number == 4 else Execution(settlements.get(number, Ack(job)), 0.0))
+        assert table.marks == frozenset()
+        if number <= 6:
+            assert table.done == marks(*range(5, number + 1)), "those with effects, and what failed, need more"
+    assert table.done == marks(*range(5, DONE + 5))
+    assert len(table.done) == DONE
+    slots.put([job := Job("last", "greet", {}, lease="last-x")])
+    run = slots.take()
+    assert run is not None
+    slots.leave(run, Execution(Ack(job), 0.0))
+    assert table.done == {*marks(*range(6, DONE + 5)), mark_of("last", "last-x")}
+    for _ in range(GENERATIONS):
+        assert tables.fresh(0).done == frozenset(), "the next child has done nothing yet"
+    tables.close()
+
+
+def test_a_hard_limit_is_known_while_its_job_runs(tables: RunningTables) -> None:
+    table = tables.fresh(0)
+    assert table.hard_limit is None
+    for at_once in (False, True):
+        limit = HardLimit(2.5, 1234.125, at_once)
+        table.limit(limit)
+        assert table.hard_limit == limit
+    table.limit(None)
+    assert table.hard_limit is None
 
 
 def test_what_ran_by_the_table_is_what_ran_whatever_the_report_says() -> None:

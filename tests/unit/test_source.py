@@ -132,7 +132,7 @@ def test_after_a_short_fetch_a_thread_watches_and_wakes() -> None:
     assert settled.source.fetch(3, lowest_first=False) == []
     assert not settled.source.is_hot
     settled.queue.enqueue("greet")
-    assert settled.woken.wait(1)
+    assert settled.woken.wait(20)
     assert settled.source.is_hot
 
 
@@ -156,7 +156,7 @@ def test_a_closed_source_passes_on_the_wake_up_that_it_still_got() -> None:
     settled = Settled()
     settled.source.open()
     settled.source.fetch(3, lowest_first=False)
-    assert settled.queue.is_waited_for.wait(1)
+    assert settled.queue.is_waited_for.wait(20)
     settled.source.close()
     settled.queue.enqueue("greet")
     settled.source.join()
@@ -187,7 +187,7 @@ def test_a_server_that_is_away_costs_the_callers_thread_one_call() -> None:
     assert settled.queue.batches == [["job0"]]
     assert not settled.woken.is_set()
     settled.queue.is_silent.clear()
-    assert settled.woken.wait(3)
+    assert settled.woken.wait(20)
     settled.source.settle()
     assert settled.outcomes == [("job0", Outcome.ACKED)]
 
@@ -208,7 +208,7 @@ def test_the_answer_to_a_fetch_that_nobody_heard_counts_from_that_fetch() -> Non
     settled.queue._visibility_timeout = 0.6
     settled.queue.failures = [QueueUnavailable("away")]
     assert settled.reserve(1) == []
-    settled.woken.wait(5)
+    settled.woken.wait(20)
     time.sleep(0.45)
     assert settled.source.fetch(1, lowest_first=False) == []
     settled.source.settle()

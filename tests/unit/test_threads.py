@@ -24,7 +24,7 @@ async def test_an_idle_thread_is_used_again() -> None:
 async def test_calls_at_once_get_a_thread_each() -> None:
     threads = Threads("test")
     together = threading.Barrier(20)
-    await asyncio.gather(*[threads.call(lambda: together.wait(5)) for _ in range(20)])
+    await asyncio.gather(*[threads.call(lambda: together.wait(20)) for _ in range(20)])
     threads.close()
 
 
@@ -68,7 +68,7 @@ async def test_what_nobody_waits_for_any_more_is_handed_on(late: bool) -> None:
     unclaimed: list[int] = []
 
     def work() -> int:
-        assert go_on.wait(5)
+        assert go_on.wait(20)
         returned.set()
         return 7
 
@@ -80,7 +80,7 @@ async def test_what_nobody_waits_for_any_more_is_handed_on(late: bool) -> None:
         go_on.set()
     else:
         go_on.set()
-        assert returned.wait(5)  # the loop stands still, so the result can't have been taken
+        assert returned.wait(20)  # the loop stands still, so the result can't have been taken
         call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call

@@ -29,7 +29,7 @@ class Server:
     def block(self, names: list[str]) -> str | None:
         answer = self._answers[" ".join(names)] = queues.SimpleQueue()
         self.calls.append(("wait", names))
-        return answer.get(timeout=10)
+        return answer.get(timeout=60)
 
     def answer(self, names: str, found: str | None = None) -> None:
         """End the wait for these queues; as its time is over, unless one was found."""
@@ -92,7 +92,7 @@ def wait(watch: Watch) -> Iterator[Wait]:
 
     yield start
     for thread in threads:
-        thread.join(5)
+        thread.join(20)
         assert not thread.is_alive()
 
 
@@ -120,7 +120,7 @@ def test_the_end_of_a_round_wakes_those_that_are_due(wait: Wait, clock: SimpleNa
     server.due["a"] = 0.0
     clock.now += 2
     server.answer("a")
-    a.join(5)
+    a.join(20)
     assert server.calls[3:] == [("look", ["a"])]
 
 
@@ -137,7 +137,7 @@ def test_a_queue_that_waited_by_itself_is_looked_at_before_the_next_round(
     server.answer("b")
     eventually(lambda: "b" in watch._waiting)
     server.answer("a")
-    b.join(5)
+    b.join(20)
     looks = [names for kind, names in server.calls[2:] if kind == "look"]
     assert "b" in looks[-1]
     assert not any(kind == "wait" and "b" in names for kind, names in server.calls[2:])

@@ -316,13 +316,13 @@ async def test_a_lost_lease_is_said_counted_and_not_raised(
 
 @pytest.mark.promise("P4")
 async def test_the_lease_of_a_long_job_is_extended() -> None:
-    queue = InMemoryJobQueue(visibility_timeout=1.2)
+    queue = InMemoryJobQueue(visibility_timeout=2.5)
     queue.enqueue("greet", {})
     stolen: list[Job | None] = []
 
     async def handler(job: Job) -> None:
         for _ in range(60):
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.08)
             stolen.append(queue.reserve_next())
 
     await process_one(queue, handler)

@@ -52,6 +52,8 @@ local function lease_job(id, lease, batch, now)
     redis.call('HSET', key, 'attempts', attempts, 'lease', lease)
     free_unique(P, fields.unique, id, true)
     if fields.lost then redis.call('HDEL', key, 'lost') end
+    -- a dead job that somebody moved back by hand
+    if fields.reason then redis.call('HDEL', key, 'reason', 'dead_at') end
   end
   batch.ids[#batch.ids + 1] = id
   batch.memory[#batch.memory + 1] = id .. '\n' .. lease .. '\n' .. (verdict or '-')

@@ -113,7 +113,7 @@ class Settings(ConfigurationView):
         """
         filtered = filter_hidden_settings if censored else (lambda settings: settings)
         settings = self if with_defaults else self.without_defaults()
-        told = {"deprecated_settings": self.deprecated_settings, **settings}  # Celery tells it as a setting
+        told = {"deprecated_settings": self.deprecated_settings or None, **settings}  # Celery tells it as a setting
         return filtered({key: value for key, value in told.items() if not str(key).startswith("_")})
 
     def humanize(self, with_defaults: bool = False, censored: bool = True) -> str:

@@ -117,6 +117,7 @@ _TASKS = task_table(ResultModelBase.metadata)
 class Task(TaskRow, ResultModelBase):
     """A task's result."""
 
+    __tablename__ = _TASKS.name
     __table__ = _TASKS
     __mapper_args__ = {"exclude_properties": EXTENDED}  # noqa: RUF012  # SQLAlchemy reads it
 
@@ -125,12 +126,14 @@ class TaskExtended(TaskRow, ResultModelBase):
     """A task's result with what ``result_extended`` adds."""
 
     FIELDS = (*TaskRow.FIELDS, *EXTENDED)
+    __tablename__ = _TASKS.name
     __table__ = _TASKS
 
 
 class TaskSet(TaskSetRow, ResultModelBase):
     """A group."""
 
+    __tablename__ = TASKSET_TABLE
     __table__ = taskset_table(ResultModelBase.metadata)
 
 

@@ -64,7 +64,7 @@ class DictAttribute:
         return hasattr(self.obj, key)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dir(self.obj))
+        return iter(self.obj if isinstance(self.obj, dict) else dir(self.obj))
 
     def keys(self) -> Iterator[str]:
         """Return the names of the attributes."""

@@ -104,6 +104,9 @@ class Consumer:
         self.blueprint = self.Blueprint(steps=app.steps["consumer"])
         self.blueprint.apply(self, **options)
 
+    def __repr__(self) -> str:
+        return f"<Consumer: {self.hostname} ({self.blueprint.human_state()})>"
+
     # the thread
 
     def start(self) -> None:

@@ -32,10 +32,10 @@ def make_app(url: str, backend: str | None = None) -> Celery:
 
 
 @pytest.fixture
-def refusing() -> str:
-    with closing(socket.socket()) as reserved:
+def refusing() -> Iterator[str]:
+    with closing(socket.socket()) as reserved:  # nobody else is given its port meanwhile, and it doesn't listen
         reserved.bind(("127.0.0.1", 0))
-        return f"redis://127.0.0.1:{reserved.getsockname()[1]}/0"
+        yield f"redis://127.0.0.1:{reserved.getsockname()[1]}/0"
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ import kombu
 import pytest
 from celery import Celery
 
+from svcjobs_celery_compat.bridge.amqp_receiver import stage_of
+
 RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"
 MISSING = "no RabbitMQ answers at 127.0.0.1:5672"
 
@@ -48,5 +50,6 @@ def rabbitmq_queue() -> Iterator[OldBroker]:
     finally:
         channel = connection.channel()
         channel.queue_delete(queue)
+        channel.queue_delete(stage_of(queue))
         channel.exchange_delete(queue)
         connection.release()

@@ -7,7 +7,7 @@ import socket
 import threading
 from typing import Self
 
-from tests.servers import free_port
+from tests.ports import free_port
 
 
 class Cable:

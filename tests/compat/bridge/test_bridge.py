@@ -84,7 +84,7 @@ def test_it_runs_until_it_is_told_to_stop(old: OldBroker, moved: RedisJobQueue, 
     send(old, 1)
     eventually(lambda: moved.stats().ready == 2)
     bridge.send_signal(signal.SIGTERM)
-    out, err = bridge.communicate(timeout=10)
+    out, err = bridge.communicate(timeout=60)
     assert (bridge.returncode, out) == (0, "moved 2 messages\n"), err
 
 
@@ -100,7 +100,7 @@ def test_a_terminal_shows_a_table_of_what_is_done(
         while chunk := os.read(ours, 4096):
             shown += chunk
     os.close(ours)
-    assert bridge.wait(20) == 0
+    assert bridge.wait(60) == 0
     lines = [line.split() for line in re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", shown).decode().splitlines()]
     assert ["Queue", "Moved", "Delayed", "Known", "Waiting"] in lines
     assert [old.queue, "3", "0", "0", "0"] in lines
@@ -109,20 +109,20 @@ def test_a_terminal_shows_a_table_of_what_is_done(
 
 
 def test_a_queue_that_isnt_there_is_named(old: OldBroker, moved: RedisJobQueue, start_bridge: StartBridge) -> None:
-    _, err = start_bridge("--drain").communicate(timeout=20)
+    _, err = start_bridge("--drain").communicate(timeout=60)
     assert f"the old broker has no queue {old.queue}" in err
 
 
 def test_a_source_among_the_keys_of_the_target_is_refused(own_server: RedisServer) -> None:
     command = [sys.executable, "-m", "svcjobs", "bridge", "--from", own_server.url, "--redis-url", own_server.url]
     for options in (["-Q", "jobs:ready"], ["-Q", "ready", "--option", "global_keyprefix=jobs:"]):
-        done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=20)
+        done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=60)
         assert (done.returncode, "would be the same" in done.stderr) == (78, True)
 
 
 @pytest.mark.parametrize("url", ["sqs://", "svcjobs://localhost", "nonsense"])
 def test_a_broker_that_it_doesnt_speak_to_is_refused(url: str) -> None:
     command = [sys.executable, "-m", "svcjobs", "bridge", "--from", url, "-Q", "q", "--redis-url", "redis://localhost"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 78
     assert "--from is " in done.stderr

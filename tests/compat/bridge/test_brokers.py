@@ -24,7 +24,8 @@ from tests.compat.bridge.conftest import StartBridge
 from tests.compat.bridge.traffic import Runs, drained, send
 from tests.compat.transport.certificates import make_certificates
 from tests.eventually import eventually
-from tests.servers import RedisServer, free_port
+from tests.ports import free_port
+from tests.servers import RedisServer
 
 MESSAGES = 200
 only_rabbitmq = pytest.mark.parametrize("old", ["rabbitmq"], indirect=True)
@@ -142,7 +143,7 @@ def test_what_a_consumer_held_is_moved_when_the_broker_has_it_again(
         channel.basic_qos(0, 1, False)
         queue = kombu.Queue(old.queue, no_declare=True)
         with kombu.Consumer(channel, [queue], callbacks=[lambda body, message: None], accept=["json"]):
-            connection.drain_events(timeout=10)
+            connection.drain_events(timeout=20)
             bridge = start_bridge("--drain", "--json", "--option", "visibility_timeout=1")
             eventually(lambda: moved.stats().ready >= 1, timeout=20)
             if old.url.startswith("redis"):  # which can't see whether the consumer lives

@@ -6,6 +6,7 @@ import json
 import subprocess
 import threading
 from collections import Counter
+from queue import Empty
 from typing import Any, Self
 
 from svcjobs.redis_queue import RedisJobQueue
@@ -18,6 +19,21 @@ def send(old: OldBroker, count: int, **options: Any) -> set[str]:
     app = old.app()
     with app.connection() as connection, app.amqp.Producer(connection) as producer:
         return {app.send_task("step", (n,), producer=producer, **options).id for n in range(count)}
+
+
+def received(old: OldBroker) -> list[Any]:
+    """All messages of the old broker, as kombu gets them; they are taken out."""
+    found = []
+    with old.connect() as connection:
+        queue = connection.SimpleQueue(old.queue)
+        try:
+            while True:
+                message = queue.get_nowait()  # a wait would end on a busy machine before the last message is here
+                message.ack()
+                found.append(message)
+        except Empty:
+            queue.close()
+    return found
 
 
 class Runs:

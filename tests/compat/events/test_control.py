@@ -58,10 +58,10 @@ def node(app: Any) -> Iterator[list[Any]]:
 
 @pytest.mark.server
 def test_replies_come_back_by_node(app: Any, node: list[Any]) -> None:
-    assert app.control.ping(timeout=5, limit=1) == [{"w@host": {"ok": "pong"}}]
-    assert app.control.inspect(timeout=5, limit=1).ping() == {"w@host": {"ok": "pong"}}
+    assert app.control.ping(timeout=20, limit=1) == [{"w@host": {"ok": "pong"}}]
+    assert app.control.inspect(timeout=20, limit=1).ping() == {"w@host": {"ok": "pong"}}
     assert app.control.inspect("w@host", timeout=1, limit=1)._prepare([{"w@host": 1}]) == 1
-    assert app.control.inspect(pattern="w@*", matcher="glob", timeout=5, limit=1).ping() == {"w@host": {"ok": "pong"}}
+    assert app.control.inspect(pattern="w@*", matcher="glob", timeout=20, limit=1).ping() == {"w@host": {"ok": "pong"}}
     assert app.control.inspect(["x@host"], timeout=0.2).ping() is None
     with pytest.raises(ValueError, match="list"):
         app.control.ping(destination="w@host")
@@ -75,7 +75,7 @@ def test_what_is_revoked_is_told_and_kept(app: Any, node: list[Any], redis_clien
     kept = Revocations(redis_client, prefix)
     assert kept.among(["a", "x", "b"]) == {"a", "b"}
     assert sorted(kept.ids()) == ["a", "b"]
-    app.control.revoke_by_stamped_headers({"tenant": ["one", "two"]}, reply=True, timeout=5, limit=1)
+    app.control.revoke_by_stamped_headers({"tenant": ["one", "two"]}, reply=True, timeout=20, limit=1)
     assert sorted(kept.stamps()) == [("tenant", "one"), ("tenant", "two")]
     eventually(lambda: len(node) == 2)
     assert node[1]["task_id"] == ["stamped-id"]

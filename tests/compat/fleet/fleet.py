@@ -55,7 +55,7 @@ class Worker:
         """SIGKILL all of its processes."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 class Fleet:

@@ -23,7 +23,8 @@ SETTINGS = {
     "worker_hijack_root_logger": False,
     "worker_prefetch_multiplier": 1,
     "broker_connection_retry_on_startup": True,
-    "broker_transport_options": {"visibility_timeout": 5, "max_attempts": 100},
+    # a lease outlasts the 6 s for which a Celery that was killed meanwhile has the right to start a chord's body
+    "broker_transport_options": {"visibility_timeout": 10, "max_attempts": 100},
 }
 
 

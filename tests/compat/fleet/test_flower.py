@@ -11,7 +11,7 @@ import pytest
 
 from tests.compat.fleet.fleet import Fleet, Worker
 from tests.eventually import eventually
-from tests.servers import free_port
+from tests.ports import free_port
 
 SECONDS = 30.0
 

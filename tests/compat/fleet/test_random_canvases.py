@@ -29,7 +29,7 @@ DISTURBANCES = 60 if FULL else 3
 SECONDS = 300.0 if FULL else 60.0
 SEED = 6
 
-pytestmark = pytest.mark.timeout(1800 if FULL else 120)
+pytestmark = pytest.mark.timeout(1800 if FULL else 300)
 
 
 @pytest.fixture

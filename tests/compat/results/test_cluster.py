@@ -16,7 +16,8 @@ from svcjobs_celery_compat.app.backends import by_url
 from svcjobs_celery_compat.app.task import Context
 from svcjobs_celery_compat.result import GroupResult
 from tests.eventually import eventually
-from tests.servers import Cluster, RedisServer, free_port
+from tests.ports import free_port
+from tests.servers import Cluster, RedisServer
 
 MakeApp = Callable[..., Any]
 
@@ -124,7 +125,7 @@ def test_all_that_counts_a_chord_is_in_one_slot(make_app: MakeApp) -> None:
 def test_p6_until_the_last_members_outcome_has_reached_the_chord_nobody_else_starts_the_body(
     make_app: MakeApp,
 ) -> None:
-    app = make_app(result_chord_join_timeout=0.5)
+    app = make_app(result_chord_join_timeout=5)
     app.backend.set_chord_size("g1", 2)
     committed(app, 0, 2)
     effects = committed(app, 1, 2)

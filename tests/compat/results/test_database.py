@@ -38,6 +38,12 @@ def test_the_tables_are_celerys(model: str, dialect: Any) -> None:
     assert created(PACKAGES["facade"]) == created(PACKAGES["celery"])
 
 
+@pytest.mark.parametrize("model", ["Task", "TaskExtended", "TaskSet"])
+def test_the_models_name_their_tables(model: str) -> None:
+    theirs, ours = (getattr(import_module(f"{PACKAGES[side]}.backends.database.models"), model) for side in PACKAGES)
+    assert theirs.__tablename__ == ours.__tablename__ == theirs.__table__.name == ours.__table__.name
+
+
 def stores(package: str, app: Any) -> None:
     context = import_module(f"{package}.app.task").Context
     backend = app.backend

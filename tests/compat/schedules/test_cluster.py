@@ -46,5 +46,6 @@ def test_p8_two_schedulers_send_each_tick_once(cluster: Cluster, prefix: str) ->
         eventually(more, 20)
     finally:
         other.close()
-    assert len(sent(client, prefix)) <= (time.monotonic() - began) / 0.5 + 1
+    # the server's clock says when a tick is due, and may have been put forward a little
+    assert len(sent(client, prefix)) <= (time.monotonic() - began + 0.1) / 0.5 + 1
     assert list(ticks(client, prefix)) == ["each half"]

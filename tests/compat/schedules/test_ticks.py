@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from svcjobs_celery_compat import Celery
+from svcjobs_celery_compat.beat.entry import ScheduleEntry
 from svcjobs_celery_compat.beat.ticks import due_at, latest_tick
 from svcjobs_celery_compat.schedules import BaseSchedule, crontab, schedule
 
@@ -76,3 +77,10 @@ def test_schedulers_that_look_at_different_moments_find_the_same_tick(app: Any, 
 def test_a_schedule_that_only_knows_whether_it_is_due_says_so() -> None:
     with pytest.raises(NotImplementedError):
         latest_tick(BaseSchedule(nowfun=lambda: datetime.now(UTC)), datetime.now(UTC), datetime.now(UTC))
+
+
+def test_an_entry_never_tells_one_moment_twice(app: Any) -> None:
+    """As celery-redbeat's own tests have it, which ask it twice in a row."""
+    entry = ScheduleEntry("e", "proj.task", schedule=schedule(60, app=app), app=app)
+    moments = [entry._default_now() for _ in range(200)]
+    assert len(set(moments)) == len(moments)

@@ -110,14 +110,14 @@ class CeleryFleet:
         """The same with the instants."""
         return [(float(line.split(" ", 2)[0]), line.split(" ", 2)[2]) for line in self._lines()]
 
-    def noted(self, text: str, timeout: float = 30) -> None:
+    def noted(self, text: str, timeout: float = 60) -> None:
         """Wait for a note."""
         eventually(lambda: text in self.notes, timeout, f"{text!r}; logs: {self.log()[-3000:]}")
 
     def _lines(self) -> list[str]:
         return [line for line in lines_of(self._folder / "notes") if line]
 
-    def ended(self, worker: subprocess.Popen[bytes], timeout: float = 20) -> int:
+    def ended(self, worker: subprocess.Popen[bytes], timeout: float = 60) -> int:
         """Wait for the end of a worker that was told to stop; returns its exit code."""
         try:
             return worker.wait(timeout)

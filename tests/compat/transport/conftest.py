@@ -12,7 +12,8 @@ import redis
 import svcjobs_celery_compat.transport  # noqa: F401  # makes the URLs known to kombu
 from svcjobs.redis_queue import RedisJobQueue
 from tests.compat.transport.kombu_client import OpenConnection
-from tests.servers import RedisServer, free_port
+from tests.ports import free_port
+from tests.servers import RedisServer
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -18,9 +18,9 @@ def unpacked(package: str, release: str, part: str, cache: Path) -> Path:
     """A folder with ``part`` of a source distribution, and nothing else of it; it is fetched once.
 
     Args:
-        package: its name.
+        package: its name, as in the names of files.
         release: its version.
-        part: a folder in it.
+        part: a folder in it; all of it when that is empty.
         cache: where it is kept.
 
     Raises:
@@ -37,7 +37,7 @@ def unpacked(package: str, release: str, part: str, cache: Path) -> Path:
             raise NoSdist(f"{package}=={release} can't be fetched from the package index")
         (archive,) = Path(folder).glob(f"{name}.tar.gz")
         with tarfile.open(archive) as tar:
-            wanted = [member for member in tar if member.name.startswith(f"{name}/{part}/")]
+            wanted = [member for member in tar if member.name.startswith(f"{name}/{part}/" if part else f"{name}/")]
             tar.extractall(folder, wanted, filter="data")
         with contextlib.suppress(OSError):  # another process was faster
             (Path(folder) / name).rename(home)

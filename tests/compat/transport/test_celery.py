@@ -71,8 +71,8 @@ def test_tasks_groups_retries_and_remote_control(fleet: OpenFleet, stored: Redis
     assert [result.get(timeout=20) for result in results] == list(range(1, 31))
     assert app.send_task("again").get(timeout=20) == "done"
     assert crew.notes.count("again 2") == 1
-    assert app.control.ping(timeout=3) == [{"worker0@here": {"ok": "pong"}}]
-    assert "worker0@here" in app.control.inspect(timeout=3).stats()
+    eventually(lambda: app.control.ping(timeout=3) == [{"worker0@here": {"ok": "pong"}}])
+    eventually(lambda: "worker0@here" in (app.control.inspect(timeout=3).stats() or {}))
     with app.connection_for_write() as connection:
         assert connection.default_channel.queue_declare("celery", passive=True).message_count == 0
     stats = eventually(lambda: (now := stored.stats()).in_flight == 0 and now)
@@ -84,13 +84,13 @@ def test_workers_find_each_other_and_send_events(fleet: OpenFleet) -> None:
     crew.start("-E")
     crew.start("-E", pool="threads", concurrency=2)
     eventually(lambda: "mingle: sync complete" in crew.log(1), 20, crew.log(1))
-    assert len(crew.app.control.ping(timeout=3)) == 2
+    eventually(lambda: len(crew.app.control.ping(timeout=3)) == 2)
     seen: list[str] = []
     with crew.app.connection_for_read() as connection:
         receiver = crew.app.events.Receiver(connection, handlers={"*": lambda event: seen.append(event["type"])})
         with receiver.consumer_context(wakeup=False) as (hearing, *_):
             result = crew.app.send_task("add", (1, 2))
-            eventually(lambda: hearing.drain_events(timeout=5) or "task-succeeded" in seen, 20)
+            eventually(lambda: hearing.drain_events(timeout=20) or "task-succeeded" in seen, 20)
         assert result.get(timeout=20) == 3
     assert {"task-received", "task-started", "task-succeeded"} <= set(seen)
     crew.app.control.broadcast("shutdown")
@@ -98,7 +98,7 @@ def test_workers_find_each_other_and_send_events(fleet: OpenFleet) -> None:
 
 
 @pytest.mark.alone
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(240)
 def test_a_countdown_longer_than_the_lease_runs_once(fleet: OpenFleet, stored: RedisJobQueue) -> None:
     crew = fleet()
     crew.start()
@@ -113,21 +113,21 @@ def test_a_countdown_longer_than_the_lease_runs_once(fleet: OpenFleet, stored: R
     assert stored.stats().totals["reclaimed"] == 0
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
 def test_a_task_longer_than_the_lease_runs_once(fleet: OpenFleet, stored: RedisJobQueue, pool: str) -> None:
-    crew = fleet({"task_acks_late": True})
+    crew = fleet({"task_acks_late": True}, visibility_timeout=5)
     crew.start(pool=pool)
-    result = crew.app.send_task("spin", (8,))
+    result = crew.app.send_task("spin", (11,))
     crew.noted("spin begins")
     crew.start(pool="solo")
-    result.get(timeout=40)
+    result.get(timeout=60)
     eventually(lambda: stored.stats().in_flight == 0)
     assert crew.notes == ["spin begins", "spin ends"]
     assert stored.stats().totals["reclaimed"] == 0
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(240)
 def test_a_consumer_that_is_stopped_and_killed_loses_nothing(fleet: OpenFleet, stored: RedisJobQueue) -> None:
     crew = fleet()
     first = crew.start(pool="solo")
@@ -168,7 +168,7 @@ def test_a_worker_gives_back_what_it_hasnt_begun(fleet: OpenFleet, stored: Redis
     eventually(lambda: (control.active() or {}).get("worker0@here"), 30, crew.log())
     eventually(lambda: crew.log().count("] received") == len(sent))
     worker.terminate()
-    crew.ended(worker, 30)
+    crew.ended(worker)
     stats = stored.stats()
     assert stats.in_flight == 0
     assert stats.ready + crew.notes.count("spin ends") == len(sent)
@@ -197,7 +197,7 @@ def test_a_worker_goes_on_after_its_server_was_away(
         crew.close()
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(240)
 def test_a_task_that_runs_through_an_outage_runs_once(
     own_server: RedisServer, tmp_path: Path, options: dict[str, Any]
 ) -> None:
@@ -205,12 +205,12 @@ def test_a_task_that_runs_through_an_outage_runs_once(
         tmp_path,
         f"svcjobs://127.0.0.1:{own_server.port}",
         "cache+memory://",
-        broker_transport_options=options | {"visibility_timeout": 5, "socket_timeout": 0.4},
+        broker_transport_options=options | {"visibility_timeout": 8, "socket_timeout": 0.4},
         task_acks_late=True,
     )
     try:
         crew.start()
-        crew.app.send_task("spin", (10,), ignore_result=True)
+        crew.app.send_task("spin", (13,), ignore_result=True)
         crew.noted("spin begins")
         own_server.kill()
         eventually(lambda: "Connection to broker lost" in crew.log(), 20)
@@ -232,7 +232,8 @@ def test_delayed_tasks_are_listed_as_scheduled(fleet: OpenFleet) -> None:
     later = crew.app.send_task("add", (1, 2), {"z": 3}, countdown=600, priority=3)
     soon = crew.app.send_task("add", (3, 4), countdown=300, serializer="pickle")
     assert crew.app.send_task("add", (0, 1)).get(timeout=20) == 1
-    (entries,) = crew.app.control.inspect(timeout=3).scheduled().values()
+    told = eventually(lambda: crew.app.control.inspect(timeout=3).scheduled())
+    (entries,) = told.values()
     assert [entry["request"]["id"] for entry in entries] == [soon.id, later.id]
     assert entries[1]["request"] == {
         "id": later.id, "name": "add", "type": "add", "args": [1, 2], "kwargs": {"z": 3}, "hostname": "worker0@here",

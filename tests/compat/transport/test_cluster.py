@@ -18,12 +18,14 @@ from svcjobs._redis.names import queue_prefix
 from svcjobs.errors import ConfigurationError, QueueUnavailable
 from svcjobs.redis_queue import RedisJobQueue
 from svcjobs_celery_compat.transport.connection import Connection
+from svcjobs_celery_compat.transport.server import nodes_of
 from svcjobs_celery_compat.worker.server_url import server_url
 from tests.compat.transport.celery_fleet import CeleryFleet
 from tests.compat.transport.kombu_client import OpenConnection, consuming, get, send
 from tests.eventually import eventually
+from tests.ports import free_port
 from tests.server_program import ServerProgram
-from tests.servers import Cluster, RedisServer, free_port, start_cluster
+from tests.servers import Cluster, RedisServer, start_cluster
 
 
 def url_of(cluster: Cluster) -> str:
@@ -57,10 +59,12 @@ def test_one_consumer_of_queues_on_all_nodes_is_woken_by_each(opened: OpenConnec
         for name in reversed(names):
             with pytest.raises(TimeoutError):
                 connection.drain_events(timeout=0.1)
-            threading.Timer(0.2, send, (producer, f"later in {name}"), {"queue": name}).start()
+            sender = threading.Timer(0.2, send, (producer, f"later in {name}"), {"queue": name})
+            sender.start()
             began = time.monotonic()
             connection.drain_events(timeout=5)
             assert time.monotonic() - began < 1.5, "it isn't found by looking every two seconds"
+            sender.join()
         assert [message.payload for message in got] == [
             *(f"at once in {name}" for name in names), *(f"later in {name}" for name in reversed(names)),
         ]  # fmt: skip
@@ -89,7 +93,7 @@ def test_priorities_requeues_and_rejects(opened: OpenConnection) -> None:
 def test_a_queue_expires_and_is_deleted(opened: OpenConnection) -> None:
     connection = opened()
     channel = connection.default_channel
-    kombu.Queue("short", channel=channel, expires=0.3).declare()
+    kombu.Queue("short", channel=channel, expires=3).declare()
     send(connection, "a", queue="short")
     kombu.Queue("kept", channel=channel).declare()
     send(connection, "a", "b", queue="kept")
@@ -118,7 +122,7 @@ def test_broadcasts_of_several_exchanges_reach_all_who_listen(opened: OpenConnec
             producer.Producer().publish(exchange.name, exchange=exchange, declare=[exchange])
         for connection, who in ((one, "one"), (other, "other")):
             while len(got[who]) < 4:
-                connection.drain_events(timeout=5)
+                connection.drain_events(timeout=20)
     assert sorted(got["one"]) == sorted(got["other"]) == [f"news{number}" for number in range(4)]
 
 
@@ -131,11 +135,11 @@ def test_a_mailbox_is_asked_and_answers(opened: OpenConnection) -> None:
     with node.listen():
         answers: list[Any] = []
         caller = threading.Thread(
-            target=lambda: answers.extend(asked.call(["n1"], "double", {"number": 21}, timeout=10))
+            target=lambda: answers.extend(asked.call(["n1"], "double", {"number": 21}, timeout=20))
         )
         caller.start()
-        connection.drain_events(timeout=10)
-        caller.join(10)
+        connection.drain_events(timeout=20)
+        caller.join(20)
     assert answers == [{"n1": 42}]
 
 
@@ -178,13 +182,13 @@ def test_a_consumer_goes_on_when_its_slot_moves(moving_cluster: Cluster) -> None
         with consuming(connection, no_ack=True) as got, news:
             for number in range(2):
                 send(producer, number)
-                connection.drain_events(timeout=5)
+                connection.drain_events(timeout=20)
                 with pytest.raises(TimeoutError):
                     connection.drain_events(timeout=0.1)
                 for prefix in ("jobs:{q}", "{jobs}") if number == 0 else ():
                     move(moving_cluster, prefix)
             producer.Producer().publish("heard", exchange=exchange, declare=[exchange])
-            connection.drain_events(timeout=10)
+            connection.drain_events(timeout=20)
             waits = waits_of(moving_cluster)
             with pytest.raises(TimeoutError):
                 connection.drain_events(timeout=1)
@@ -193,6 +197,7 @@ def test_a_consumer_goes_on_when_its_slot_moves(moving_cluster: Cluster) -> None
         assert waits_of(moving_cluster) - waits <= 3, "it asks the node that has the slot now"
 
 
+@pytest.mark.alone
 def test_urls_that_cannot_be_used_say_why(redis_server: RedisServer) -> None:
     began = time.monotonic()
     with pytest.raises(QueueUnavailable):
@@ -213,8 +218,10 @@ def test_the_facades_url_names_all_nodes(cluster: Cluster) -> None:
         connection.connect()
         assert server_url(connection) == f"redis+cluster://{hosts}"
     with_tls = Connection(["rediss+cluster://user:s%2Bcret@one:7000,two"])
+    ipv6 = Connection("redis+cluster://one:7000,[::1]:7001")
     assert with_tls.ssl
     assert server_url(with_tls) == "rediss+cluster://user:s%2Bcret@one:7000,two:6379"
+    assert nodes_of(ipv6) == [("one", 7000), ("::1", 7001)]
 
 
 @pytest.fixture
@@ -232,14 +239,16 @@ def fleet(redis_server: RedisServer, broker_url: str, options: dict[str, Any], t
 
 @pytest.mark.scenario(16)
 @pytest.mark.scenario(2)
+@pytest.mark.timeout(240)
 def test_celery_as_it_comes_runs_on_a_cluster(fleet: CeleryFleet, cluster: Cluster, options: dict[str, Any]) -> None:
     worker = fleet.start(concurrency=2)
     assert fleet.app.send_task("add", (1, 2)).get(timeout=30) == 3
     assert fleet.app.send_task("again").get(timeout=30) == "done"
     assert fleet.app.send_task("add", (3, 4), countdown=1).get(timeout=30) == 7
-    assert fleet.app.control.ping(timeout=2) == [{"worker0@here": {"ok": "pong"}}]
+    eventually(lambda: fleet.app.control.ping(timeout=2) == [{"worker0@here": {"ok": "pong"}}])
     waiting = fleet.app.send_task("add", (5, 6), countdown=600)
-    scheduled = fleet.app.control.inspect(timeout=2).scheduled()["worker0@here"]
+    told = eventually(lambda: fleet.app.control.inspect(timeout=2).scheduled())
+    scheduled = told["worker0@here"]
     assert [entry["request"]["id"] for entry in scheduled] == [waiting.id]
     for number in range(300):
         fleet.app.send_task("step", (number,))

@@ -12,6 +12,7 @@ import kombu
 import pytest
 import redis
 
+from svcjobs_celery_compat.transport import acks as acks_module
 from tests.compat.transport.kombu_client import OpenConnection, consuming, get, send
 from tests.eventually import eventually
 from tests.servers import RedisServer
@@ -171,11 +172,11 @@ def test_two_channels_of_a_connection_consume_one_queue_and_one_goes_on(opened: 
 
 
 def test_a_lease_lasts_as_long_as_its_consumer_lives(opened: OpenConnection, stored: Any) -> None:
-    connection = opened(visibility_timeout=0.6)
+    connection = opened(visibility_timeout=3)
     send(connection, "a")
     message = get(connection)
-    other = opened(visibility_timeout=0.6)
-    end = time.monotonic() + 2
+    other = opened(visibility_timeout=3)
+    end = time.monotonic() + 7
     while time.monotonic() < end:
         assert get(other) is None
     message.ack()
@@ -205,7 +206,10 @@ def test_an_ack_that_comes_too_late_changes_nothing(opened: OpenConnection, stor
     assert stored().stats().totals["stale"] == 1
 
 
-def test_a_forked_child_keeps_no_leases_and_sends_no_acks(opened: OpenConnection, stored: Any) -> None:
+def test_a_forked_child_keeps_no_leases_and_sends_no_acks(
+    opened: OpenConnection, stored: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acks_module, "IDLE_SECONDS", 10.0)  # the thread is there while it is looked at
     connection = opened(visibility_timeout=0.3)
     send(connection, 1, 2, 3)
     keeper, acks = connection.transport.keeper, connection.transport.acks
@@ -224,13 +228,16 @@ def test_a_forked_child_keeps_no_leases_and_sends_no_acks(opened: OpenConnection
 
 def test_an_eta_waits_in_redis(opened: OpenConnection, stored: Any) -> None:
     connection = opened()
-    eta = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() + 2))
-    send(connection, "later", headers={"eta": eta})
+    now = int(time.time())
+    far, soon = (time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(now + seconds)) for seconds in (600, 2))
+    send(connection, "far", headers={"eta": far})
     assert get(connection) is None
     assert stored().stats().delayed == 1
+    send(connection, "soon", headers={"eta": soon})
     with consuming(connection) as got:
-        connection.drain_events(timeout=4)
-    assert got[0].payload == "later"
+        connection.drain_events(timeout=20)
+        assert time.time() >= now + 2
+    assert got[0].payload == "soon"
 
 
 @pytest.mark.parametrize(
@@ -256,9 +263,10 @@ def test_a_waiting_consumer_gets_a_message_at_once(opened: OpenConnection) -> No
             send(producer, "a")
             sent_at.append(time.monotonic())
 
-        threading.Timer(0.3, publish).start()
+        sender = threading.Timer(0.3, publish)
+        sender.start()
         connection.drain_events(timeout=5)
-        eventually(lambda: sent_at)
+        sender.join()
         assert time.monotonic() - sent_at[0] < 0.5
     assert [message.payload for message in got] == ["a"]
 
@@ -332,6 +340,21 @@ def test_acks_of_a_batch_are_sent_together_and_soon(
         eventually(lambda: stored().stats().totals["acked"] == 20, 1)  # nobody has to drain for that
         scripts = redis_client.info("commandstats")["cmdstat_evalsha"]["calls"]
     assert scripts < 20
+
+
+@pytest.mark.parametrize("closes", ["channel", "connection"])
+def test_acks_are_sent_before_a_close_returns(opened: OpenConnection, stored: Any, closes: str) -> None:
+    connection = opened()
+    send(connection, *range(5))
+    consumer = connection.Consumer(kombu.Queue("q"), on_message=(got := []).append, prefetch_count=5)
+    consumer.consume()
+    while len(got) < 5:
+        connection.drain_events(timeout=2)
+    for message in got:
+        message.ack()
+    (consumer.channel if closes == "channel" else connection).close()
+    stats = stored().stats()  # the process may be gone a moment later
+    assert (stats.in_flight, stats.totals["acked"]) == (0, 5)
 
 
 def test_acks_that_wait_are_sent_when_the_server_is_back(

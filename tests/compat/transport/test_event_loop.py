@@ -59,6 +59,7 @@ class InOrder(dict[Any, None]):
         self.pop(function, None)
 
 
+@pytest.mark.alone
 def test_what_a_delivery_prepares_is_done_at_once(opened: OpenConnection, hub: Hub) -> None:
     connection = opened()
     left, right = socket.socketpair()
@@ -74,8 +75,10 @@ def test_what_a_delivery_prepares_is_done_at_once(opened: OpenConnection, hub: H
     hub.call_later(60, print)  # the loop sleeps for two seconds at a time
     with left, right, connection.Consumer(kombu.Queue("q"), on_message=lambda _: began.append(time.monotonic())):
         connection.register_with_event_loop(hub)
-        threading.Timer(0.5, send, (opened(), "a")).start()  # the consumer waits by then
+        sender = threading.Timer(0.5, send, (opened(), "a"))
+        sender.start()  # the consumer waits by then
         eventually(turned(hub, lambda: waits), 20)
+        sender.join()
     assert waits[0] < 1
 
 
@@ -91,3 +94,24 @@ def test_a_loop_that_has_more_to_deliver_doesnt_sleep(opened: OpenConnection, hu
         began = time.monotonic()
         eventually(turned(hub, lambda: len(got) == 2000), 30)
         assert time.monotonic() - began < 5
+
+
+def test_a_loop_whose_messages_take_long_gets_its_turn_between_them(opened: OpenConnection, hub: Hub) -> None:
+    """As Celery's pool solo runs tasks in it, whose acks the loop sends."""
+    connection = opened()
+    send(connection, *range(5))
+    got: list[Any] = []
+    turns: list[int] = []
+
+    def run(message: Any) -> None:
+        got.append(message)
+        time.sleep(0.02)
+        hub.call_soon(message.ack)
+
+    with connection.Consumer(kombu.Queue("q"), on_message=run, prefetch_count=5):
+        connection.register_with_event_loop(hub)
+        while len(got) < 5:
+            before = len(got)
+            hub.run_once()
+            turns.append(len(got) - before)
+    assert max(turns) == 1

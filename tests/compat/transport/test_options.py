@@ -106,6 +106,7 @@ def test_a_fanout_exchange_has_its_prefix(
     assert redis_client.exists(f"{prefix}-jobs:kombu:fanout:{key}")
 
 
+@pytest.mark.server
 def test_a_credential_provider_logs_in() -> None:
     with RedisServer(password="secret") as server:
         for provider in (Credentials(), f"{__name__}:Credentials"):

@@ -15,7 +15,8 @@ from svcjobs.redis_queue import RedisJobQueue
 from svcjobs_celery_compat.transport.connection import Connection
 from svcjobs_celery_compat.transport.producer import Producer
 from tests.compat.transport.kombu_client import OpenConnection
-from tests.servers import RedisServer, free_port
+from tests.ports import free_port
+from tests.servers import RedisServer
 
 TASK: Any = ([1, "ü"], {"a": None}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None})
 HEADERS = {"lang": "py", "task": "tasks.add", "id": "1", "eta": None}
@@ -152,9 +153,11 @@ def test_a_message_that_is_published_again_after_a_standstill_is_stored_once(
         producer = kind(connection)
         producer.publish("before", "q", exchange="")
         own_server.pause()  # longer than a call takes: kombu publishes again, and the server finds both
-        threading.Timer(3, own_server.resume).start()
+        resume = threading.Timer(3, own_server.resume)
+        resume.start()
         properties: dict[str, Any] = {"correlation_id": "1"}
         producer.publish("during", "q", exchange="", retry=True, **properties)
+        resume.join()
         producer.publish("after", "q", exchange="")
         got = [channel.basic_get("q", no_ack=True) for _ in range(4)]
     assert [message and message.payload for message in got] == ["before", "during", "after", None]

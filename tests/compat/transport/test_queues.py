@@ -78,25 +78,25 @@ def test_asking_for_a_queue_leaves_its_end_as_it_is(opened: OpenConnection, redi
 
 def test_a_queue_that_expires_leaves_no_key(opened: OpenConnection, redis_client: redis.Redis, prefix: str) -> None:
     connection = opened()
-    queue = kombu.Queue("q", expires=1.0)(connection.default_channel)
+    queue = kombu.Queue("q", expires=4.0)(connection.default_channel)
     queue.declare()
     send(opened(), *range(3), priority=3)  # who publishes hasn't declared it
     held = get(connection)
     keys = [key for key in redis_client.keys(f"{prefix}*") if b":req:" not in key]
     assert len(keys) > 5
-    assert all(0 < redis_client.pttl(key) <= 2000 for key in keys)
+    assert all(0 < redis_client.pttl(key) <= 8000 for key in keys)
     del held
     eventually(lambda: not [key for key in redis_client.keys(f"{prefix}*") if b":req:" not in key])
 
 
 def test_a_queue_in_use_doesnt_expire(opened: OpenConnection) -> None:
     connection = opened()
-    queue = kombu.Queue("q", expires=0.5)
+    queue = kombu.Queue("q", expires=3)
     got: list[Any] = []
     with connection.Consumer(queue, on_message=got.append, no_ack=True):
-        for _ in range(3):
+        for _ in range(2):
             with pytest.raises(socket.timeout):
-                connection.drain_events(timeout=0.5)
+                connection.drain_events(timeout=2.5)
         assert connection.default_channel.queue_declare("q", passive=True)
 
 
@@ -120,13 +120,13 @@ def test_a_job_that_is_no_message_is_a_dead_letter(opened: OpenConnection, store
 
 def test_a_queue_whose_consumer_is_full_doesnt_expire(opened: OpenConnection) -> None:
     connection = opened()
-    queue = kombu.Queue("q", expires=1.6)
+    queue = kombu.Queue("q", expires=4)
     got: list[Any] = []
     with connection.Consumer(queue, on_message=got.append, prefetch_count=1):
         send(connection, 1, 2)
         connection.drain_events(timeout=2)
         with pytest.raises(TimeoutError):
-            connection.drain_events(timeout=3)
+            connection.drain_events(timeout=6)
         got[0].ack()
         connection.drain_events(timeout=2)
     assert [message.payload for message in got] == [1, 2]

@@ -22,7 +22,7 @@ from tests.server_program import ServerProgram
 from tests.servers import RedisServer
 
 ROOT = Path(__file__).parents[3]
-START_SECONDS = 40.0
+START_SECONDS = 60.0
 PROGRAM = "tests.compat.worker.program"
 
 
@@ -67,14 +67,14 @@ class Worker:
         """SIGTERM, after which it ends, and well."""
         self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(30)
+            self.process.wait(60)
         assert self.process.returncode == 0, self.log.read_text()
 
     def kill(self) -> None:
         """End all of its processes, whatever they do."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
         self._client.close()
 
 

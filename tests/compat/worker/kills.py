@@ -12,7 +12,7 @@ from tests.eventually import eventually
 
 def kill_processes(program: Any, worker: Worker, times: int) -> None:
     """Kill so many processes, one by one; each is told of by ``inspect stats``, where a dead one may linger."""
-    inspect = program.app.control.inspect(timeout=0.5, destination=[worker.name])
+    inspect = program.app.control.inspect(timeout=2, destination=[worker.name])
     killed: set[int] = set()
 
     def one_that_lives() -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import os
 import signal
@@ -16,7 +17,7 @@ from svcjobs.easy import open_client
 from svcjobs_celery_compat import Celery, Task, bootsteps
 from svcjobs_celery_compat.app import trace
 from svcjobs_celery_compat.exceptions import Ignore, Reject, SoftTimeLimitExceeded
-from svcjobs_celery_compat.signals import worker_process_init, worker_ready
+from svcjobs_celery_compat.signals import task_failure, worker_process_init, worker_ready
 from svcjobs_celery_compat.utils.log import get_task_logger
 from svcjobs_celery_compat.worker.request import Request
 
@@ -128,6 +129,15 @@ def sleep(seconds: float) -> float:
     return seconds
 
 
+@app.task
+def held(key: str) -> str:
+    """Runs until ``key`` is noted."""
+    with open_client(URL) as client:
+        while not client.exists(f"notes:{key}"):
+            time.sleep(0.02)
+    return key
+
+
 @app.task(bind=True)
 def retried(self: Any, times: int) -> int:
     if self.request.retries < times:
@@ -180,6 +190,20 @@ def soft() -> str:
 def hard() -> None:
     while True:
         pass
+
+
+def hold_gil() -> None:
+    ctypes.PyDLL(None).usleep(30_000_000)
+
+
+@app.task(time_limit=1)
+def hard_in_c() -> None:
+    hold_gil()
+
+
+@app.task(time_limit=1, acks_late=True)
+def hard_in_c_late() -> None:
+    hold_gil()
 
 
 @app.task(acks_late=True)
@@ -268,6 +292,17 @@ class Noted(Request):
 
 class Requested(Task):
     Request = Noted
+
+
+@task_failure.connect
+def on_failed(sender: Any, exception: BaseException, **_: Any) -> None:
+    if isinstance(sender, Requested):
+        note("told", type(exception).__name__)
+
+
+@app.task(Request=Request)
+def as_usual() -> str:
+    return "done"
 
 
 @app.task(base=Requested, time_limit=1)

@@ -33,7 +33,7 @@ def worker(start: Callable[..., Worker]) -> Worker:
 def test_the_requests_of_a_task_are_of_the_class_that_it_names(
     what: str, error: type[Exception] | None, seen: list[bytes], worker: Worker, program: Any, client: redis.Redis
 ) -> None:
-    client.delete("notes:requested")
+    client.delete("notes:requested", "notes:told")
     result = program.requested.delay(what)
     if error is None:
         assert result.get(timeout=SECONDS) == what
@@ -41,6 +41,12 @@ def test_the_requests_of_a_task_are_of_the_class_that_it_names(
         with pytest.raises(error):
             result.get(timeout=SECONDS)
     assert eventually(lambda: (notes := client.lrange("notes:requested", 0, -1)) == seen and notes, SECONDS)
+    told = [] if error is None else [error.__name__.encode()]
+    eventually(lambda: client.lrange("notes:told", 0, -1) == told, SECONDS)
+
+
+def test_a_task_may_name_the_usual_class(worker: Worker, program: Any) -> None:
+    assert program.as_usual.delay().get(timeout=SECONDS) == "done"
 
 
 def test_a_task_that_exits_is_said_to_have_ended_its_process(worker: Worker, program: Any) -> None:

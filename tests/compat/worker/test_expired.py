@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.eventually import eventually
 from tests.servers import RedisServer
 
 
@@ -33,10 +34,10 @@ def test_an_expired_task_is_revoked_and_was_not_received(name: str, own_server: 
     signals.task_received.connect(received)
     signals.task_revoked.connect(revoked)
     try:
-        with testing.start_worker(app, perform_ping_check=False):
+        with testing.start_worker(app, perform_ping_check=False, shutdown_timeout=30.0):
             late = task.apply_async(expires=datetime(2020, 1, 1, tzinfo=UTC))
             task.delay().get(timeout=20)
-            assert late.state == "REVOKED"
+            eventually(lambda: late.state == "REVOKED")
     finally:
         signals.task_received.disconnect(received)
         signals.task_revoked.disconnect(revoked)

@@ -19,7 +19,7 @@ def test_a_request_ends_with_its_lease(
 ) -> None:
     app = Celery(prefix, broker=redis_server.url, backend=redis_server.url, set_as_current=False)
     app.conf.update(
-        task_default_queue=prefix, worker_hijack_root_logger=False, broker_transport_options={"visibility_timeout": 1}
+        task_default_queue=prefix, worker_hijack_root_logger=False, broker_transport_options={"visibility_timeout": 4}
     )
     begun, go_on = threading.Event(), threading.Event()
 

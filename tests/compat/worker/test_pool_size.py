@@ -20,10 +20,18 @@ class Pool:
         self.program = program
         self.worker = worker
         self.queue = queue
-        self.inspect = program.app.control.inspect(timeout=2, destination=[worker.name])
+        # its answer ends the wait
+        self.inspect = program.app.control.inspect(timeout=SECONDS, destination=[worker.name])
 
     def sleep(self, seconds: float, queue: str | None = None) -> Any:
         return self.program.sleep.apply_async((seconds,), queue=queue or self.queue)
+
+    def hold(self, queue: str | None = None) -> Any:
+        """A task that runs until :meth:`let_go`."""
+        return self.program.held.apply_async((f"let {self.queue} go",), queue=queue or self.queue)
+
+    def let_go(self) -> None:
+        self.program.note(f"let {self.queue} go")
 
     @property
     def running(self) -> int:
@@ -40,7 +48,7 @@ class Pool:
 
     def control(self, command: str, **arguments: Any) -> Any:
         answers = self.program.app.control.broadcast(
-            command, arguments=arguments, destination=[self.worker.name], reply=True, timeout=5, limit=1
+            command, arguments=arguments, destination=[self.worker.name], reply=True, timeout=SECONDS, limit=1
         )
         [answer] = answers
         return answer[self.worker.name]
@@ -60,10 +68,11 @@ def test_processes_are_added_and_retired_and_no_task_is_cut(start_pool: Callable
     assert pool.control("pool_grow", n=2) == {"ok": "pool will grow"}
     eventually(lambda: pool.processes == 3, SECONDS)
     # those that came later know the added queue
-    running = [pool.sleep(3, "sized-too") for _ in range(3)]
+    running = [pool.hold("sized-too") for _ in range(3)]
     eventually(lambda: pool.running == 3, SECONDS)
     assert pool.control("pool_shrink", n=2) == {"ok": "pool will shrink"}
-    assert [result.get(timeout=SECONDS) for result in running] == [3, 3, 3]
+    pool.let_go()
+    assert [result.get(timeout=SECONDS) for result in running] == ["let sized go"] * 3
     eventually(lambda: pool.processes == 1, SECONDS)
     assert pool.stats["pool"]["max-concurrency"] == 1
     assert "at most 33 tasks" in pool.control("pool_grow", n=1000)["error"]
@@ -74,25 +83,27 @@ def test_processes_are_added_and_retired_and_no_task_is_cut(start_pool: Callable
 
 def test_threads_are_added_and_retired(start_pool: Callable[..., Pool]) -> None:
     pool = start_pool("threads", "-P", "threads", "-c", "1")
-    results = [pool.sleep(3) for _ in range(3)]
+    results = [pool.hold() for _ in range(3)]
     eventually(lambda: pool.running == 1, SECONDS)
     pool.control("pool_grow", n=2)
     eventually(lambda: pool.running == 3, SECONDS)
     pool.control("pool_shrink", n=2)
     results += [pool.sleep(0.5) for _ in range(2)]
-    assert [result.get(timeout=SECONDS) for result in results] == [3, 3, 3, 0.5, 0.5]
+    pool.let_go()
+    assert [result.get(timeout=SECONDS) for result in results] == ["let threads go"] * 3 + [0.5, 0.5]
     assert pool.stats["pool"]["max-concurrency"] == 1
 
 
 def test_the_load_sets_the_size_between_the_limits(start_pool: Callable[..., Pool]) -> None:
     pool = start_pool("scaled", "--autoscale", "3,1", AUTOSCALE_KEEPALIVE="1")
     assert pool.processes == 1
-    results = [pool.sleep(2) for _ in range(5)]
+    results = [pool.hold() for _ in range(5)]
     eventually(lambda: pool.running == 3, SECONDS)
     scaler = pool.stats["autoscaler"]
     assert (scaler["max"], scaler["min"], scaler["current"]) == (3, 1, 3)
     assert "not supported with autoscale" in pool.control("pool_grow", n=1)["error"]
-    assert [result.get(timeout=SECONDS) for result in results] == [2] * 5
+    pool.let_go()
+    assert [result.get(timeout=SECONDS) for result in results] == ["let scaled go"] * 5
     eventually(lambda: pool.processes == 1, SECONDS)
     assert pool.control("autoscale", max=4, min=2) == {"ok": "autoscale now max=4 min=2"}
     eventually(lambda: pool.processes == 2, SECONDS)

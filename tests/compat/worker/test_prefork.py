@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,6 +74,16 @@ def test_an_exception_that_cant_be_serialised_is_a_readable_failure(program: Any
     assert program.add.delay(1, 1).get(timeout=SECONDS) == 2
 
 
+def test_a_failure_is_told_once(program: Any, worker: Worker) -> None:
+    result = program.fail.delay()
+    with pytest.raises(Exception):  # noqa: B017 - whatever it is
+        result.get(timeout=SECONDS)
+    eventually(lambda: f"Task {program.fail.name}[{result.id}] raised" in worker.log.read_text(), SECONDS)
+    errors = [line for line in worker.log.read_text().splitlines() if "ERROR" in line and program.fail.name in line]
+    assert len([line for line in errors if result.id in line]) == 1
+    assert not [line for line in errors if "dead letter queue" in line]
+
+
 def test_reject_and_ignore(program: Any) -> None:
     assert program.rejected_once.delay().get(timeout=SECONDS) == "second"
     ignored = program.ignored.delay()
@@ -88,6 +99,15 @@ def test_time_limits(program: Any, client: redis.Redis) -> None:
         program.hard.delay().get(timeout=SECONDS)
     assert time.monotonic() - began < 6
     assert dead(client, "hard")[0]["reason"] == "failed"
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("name", ["hard_in_c", "hard_in_c_late"])
+def test_a_time_limit_holds_where_no_other_thread_gets_a_turn(program: Any, client: redis.Redis, name: str) -> None:
+    result = getattr(program, name).delay()
+    with pytest.raises(TimeLimitExceeded, match=r"TimeLimitExceeded\(1,\)"):
+        result.get(timeout=SECONDS)
+    assert dead(client, name)[0]["reason"] == "failed"
 
 
 @pytest.mark.alone
@@ -131,22 +151,23 @@ def test_a_rate_limit_keeps_no_other_task_waiting(program: Any) -> None:
 
 
 def test_inspection_tells_of_all_processes(program: Any, worker: Worker) -> None:
-    inspect = program.app.control.inspect(timeout=2, destination=[worker.name])
-    running = [program.sleep.delay(4) for _ in range(2)]
+    inspect = program.app.control.inspect(timeout=SECONDS, destination=[worker.name])
+    running = [program.held.delay("let both go") for _ in range(2)]
     eventually(lambda: len((inspect.active() or {}).get(worker.name, ())) == 2, SECONDS)
     active = inspect.active()[worker.name]
     assert {task["id"] for task in active} == {result.id for result in running}
     assert len({task["worker_pid"] for task in active}) == 2
     stats = inspect.stats()[worker.name]
     assert sorted(stats["pool"]["processes"]) == sorted({task["worker_pid"] for task in active})
-    assert stats["total"]["tests.compat.worker.program.sleep"] >= 2
+    assert stats["total"]["tests.compat.worker.program.held"] >= 2
     assert "tests.compat.worker.program.add" in inspect.registered()[worker.name]
-    assert [result.get(timeout=SECONDS) for result in running] == [4, 4]
+    program.note("let both go")
+    assert [result.get(timeout=SECONDS) for result in running] == ["let both go"] * 2
 
 
 def test_revoke_terminates_a_running_task(program: Any, worker: Worker) -> None:
     result = program.sleep.delay(60)
-    inspect = program.app.control.inspect(timeout=1, destination=[worker.name])
+    inspect = program.app.control.inspect(timeout=SECONDS, destination=[worker.name])
     eventually(lambda: (inspect.query_task(result.id) or {}).get(worker.name, {}).get(result.id), SECONDS)
     result.revoke(terminate=True)
     with pytest.raises(TaskRevokedError):
@@ -173,10 +194,11 @@ def test_events_of_tasks_and_of_the_worker(program: Any, worker: Worker) -> None
 
 
 def test_queues_limits_and_rates_change_while_it_runs(program: Any, worker: Worker) -> None:
-    remote = {"destination": [worker.name], "reply": True, "timeout": 2}
+    remote = {"destination": [worker.name], "reply": True, "timeout": SECONDS}
     assert program.app.control.add_consumer("extra", **remote) == [{worker.name: {"ok": "add consumer extra"}}]
     assert program.add.apply_async((1, 2), queue="extra").get(timeout=SECONDS) == 3
-    names = {queue["name"] for queue in program.app.control.inspect(timeout=2).active_queues()[worker.name]}
+    inspect = program.app.control.inspect(timeout=SECONDS, destination=[worker.name])
+    names = {queue["name"] for queue in inspect.active_queues()[worker.name]}
     assert names == {"celery", "extra"}
     assert "no longer" in str(program.app.control.cancel_consumer("extra", **remote))
     assert "ok" in str(program.app.control.time_limit(program.sleep.name, soft=0.5, **remote))
@@ -200,8 +222,25 @@ def test_a_chord_fires_once_although_processes_are_killed(program: Any, client: 
 
 def test_sigterm_ends_the_worker_and_gives_back_nothing_it_runs(program: Any, start: Callable[..., Worker]) -> None:
     worker = start("w2", "-c", "1", "-Q", "other").ready()
-    result = program.sleep.apply_async((1,), queue="other")
-    inspect = program.app.control.inspect(timeout=1, destination=[worker.name])
+    result = program.sleep.apply_async((4,), queue="other")  # less than the grace
+    inspect = program.app.control.inspect(timeout=SECONDS, destination=[worker.name])
     eventually(lambda: (inspect.query_task(result.id) or {}).get(worker.name, {}).get(result.id), SECONDS)
     worker.stop()
-    assert result.get(timeout=SECONDS) == 1
+    assert result.get(timeout=SECONDS) == 4
+
+
+def test_each_process_has_a_log_file_of_its_own_if_its_name_says_so(
+    program: Any, start: Callable[..., Worker], tmp_path: Path
+) -> None:
+    worker = start("files", "-c", "2", "-P", "prefork", "-Q", "files", "-f", f"{tmp_path}/%n%I.log").ready()
+    for result in [program.tells.apply_async(queue="files") for _ in range(8)]:
+        result.get(timeout=SECONDS)
+    worker.stop()
+    logs = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert set(logs) == {"files.log", "files-1.log", "files-2.log"}
+    assert "ready." in logs["files.log"]
+    assert "by the task's logger" not in logs["files.log"]
+    for number in (1, 2):
+        lines = logs[f"files-{number}.log"].splitlines()
+        assert {line.split("]")[0].split("/")[-1] for line in lines} == {f"ForkPoolWorker-{number}"}
+    assert sum(text.count("by the task's logger") for text in logs.values()) == 8

@@ -59,6 +59,7 @@ def test_auto_heeds_the_quota_of_a_container_for_processes_only(
 
 
 def test_what_is_no_number_is_told_and_left_to_the_machine(app: Celery, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "celery.worker")  # a worker of an earlier test may have set the root's
     app.conf.worker_concurrency = "many"
     worker = WorkController(app, pool="prefork")
     worker.on_start()

@@ -26,7 +26,7 @@ class Watch:
             ready = threading.Event()
             thread = threading.Thread(target=self._listen, args=(client, self.commands[node.port], ready))
             thread.start()
-            assert ready.wait(5)
+            assert ready.wait(20)
             self._clients.append(client)
             self._threads.append(thread)
         return self

@@ -252,12 +252,12 @@ def test_p1_to_p5_on_a_cluster(client: redis.RedisCluster, queue: RedisJobQueue)
     with pytest.raises(LeaseLost):
         queue.ack(lost)
     for _ in range(3):
-        queue.extend(again, seconds=0.5)
-        queue.wait(0.3)
+        queue.extend(again, seconds=2)
+        queue.wait(0.7)
         assert queue.reserve_next() is None
-    queue.fail(again, error="oops", delay_seconds=0.3)
+    queue.fail(again, error="oops", delay_seconds=1)
     assert queue.reserve_next() is None
-    last = eventually(queue.reserve_next, 1.3)
+    last = eventually(queue.reserve_next, 2)
     assert json.dumps(last.history)
     queue.ack(last)
     totals = queue.stats().totals

@@ -13,6 +13,7 @@ import redis
 from svcjobs.errors import CorruptKey, JobIsDead
 from svcjobs.job import Job, Unique
 from svcjobs.redis_queue import RedisJobQueue
+from svcjobs.settlement import Outcome
 from tests.audit import check, check_drained
 from tests.eventually import eventually
 
@@ -342,3 +343,33 @@ def test_a_unique_key_that_holds_no_id_is_a_typed_error(redis_client: redis.Redi
     redis_client.set(f"{queue.name}:unique:k", "a\nb", ex=60)
     with pytest.raises(CorruptKey):
         queue.enqueue("work", unique=Unique("k", "window", 60))
+
+
+def test_a_dead_job_that_is_moved_back_by_hand_lives_again(redis_client: redis.Redis, queue: RedisJobQueue) -> None:
+    queue.enqueue("n", job_id="x", max_attempts=1)
+    job = queue.reserve_next()
+    assert job is not None
+    queue.fail(job, error="E")
+    redis_client.rpoplpush(f"{queue.name}:dlq", f"{queue.name}:ready")
+    assert queue.place("x") == "ready"
+    redis_client.hset(f"{queue.name}:job:x", mapping={"attempts": 0, "max_attempts": 3})
+    again = queue.reserve_next()
+    assert again is not None
+    assert (again.id, again.reason, again.dead_at, again.attempts) == ("x", None, None, 1)
+    assert queue.place("x") == "leased"
+    queue.fail(again, error="F")
+    stored = queue.get("x")
+    assert stored is not None
+    assert (stored.reason, stored.last_error, queue.place("x")) == (None, "F", "delayed")
+
+
+def test_a_dead_job_that_is_moved_back_by_hand_can_be_cancelled(
+    redis_client: redis.Redis, queue: RedisJobQueue
+) -> None:
+    job = queue.enqueue("n", job_id="x", max_attempts=1)
+    assert queue.reserve_next() is not None
+    queue.fail(job.id, error="E")
+    redis_client.rpoplpush(f"{queue.name}:dlq", f"{queue.name}:ready")
+    assert queue.cancel("x") is Outcome.CANCELLED
+    assert queue.reserve_next() is None
+    assert [(job.id, job.reason) for job in queue.dead()] == [("x", "cancelled")]

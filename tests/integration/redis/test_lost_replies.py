@@ -25,7 +25,7 @@ from tests.integration.redis.stage import SCRIPTS
 from tests.integration.redis.unkind_proxy import UnkindProxy
 from tests.servers import RedisServer
 
-TIMEOUT_SECONDS = 1.2
+TIMEOUT_SECONDS = 2.4
 
 
 @dataclass(slots=True)

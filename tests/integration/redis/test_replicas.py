@@ -104,7 +104,7 @@ def test_a_repeat_waits_for_the_writes_of_the_first_try(
 
 def test_a_late_replica_is_waited_for(primary: RedisServer, replica: RedisServer, prefix: str) -> None:
     """Longer than one WAIT lasts, and the jobs are stored once."""
-    queue = RedisJobQueue(primary.client(), prefix=prefix, replicas=1, timeout_seconds=3)
+    queue = RedisJobQueue(primary.client(), prefix=prefix, replicas=1, timeout_seconds=6)
     replica.pause()
     later = threading.Timer(1.2, replica.resume)
     later.start()

@@ -54,7 +54,7 @@ def test_p2_a_worker_stopped_past_its_lease_settles_nothing(
     first.start()
     assert first.pid
     try:
-        assert wire.poll(10)
+        assert wire.poll(45)
         wire.recv()
         os.kill(first.pid, signal.SIGSTOP)
         wire.send("go on")
@@ -62,7 +62,7 @@ def test_p2_a_worker_stopped_past_its_lease_settles_nothing(
         assert second.attempts == 2
         queue.ack(second)
         os.kill(first.pid, signal.SIGCONT)
-        assert wire.poll(10)
+        assert wire.poll(45)
         assert "refused" in wire.recv()
     finally:
         first.kill()

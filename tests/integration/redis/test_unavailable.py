@@ -301,6 +301,7 @@ def test_p10_waiting_ends_with_a_typed_error_when_the_link_breaks(redis_server: 
         with pytest.raises(QueueUnavailable):
             queue.wait(30)
         assert time.monotonic() - start < 2
+        timer.join()
         proxy.accept()
         assert works(queue)
 
@@ -372,7 +373,7 @@ def test_p10_a_worker_loop_outlives_restarts_of_the_server(own_server: RedisServ
             asked.add(producer.enqueue("work", job_id=f"{number}-{n}").id)
         own_server.kill()
         own_server.start()
-        eventually(lambda: asked <= done | {job_id for job_id in asked if producer.get(job_id) is None}, 5)
+        eventually(lambda: asked <= done | {job_id for job_id in asked if producer.get(job_id) is None})
     stop.set()
     consumer.join()
     check_drained(own_server.client(), prefix)

@@ -23,11 +23,17 @@ from tests.unit.runner.running import running, sleeps
 @pytest.mark.alone
 async def test_a_stop_lets_jobs_end_within_the_grace_and_takes_no_new_one(queue: InMemoryJobQueue) -> None:
     for _ in range(3):
-        queue.enqueue("short", {"seconds": 0.2})
-    runner = WorkerRunner(queue, sleeps, concurrency=2)
+        queue.enqueue("short")
+    let_go = asyncio.Event()
+
+    async def handler(job: Job) -> None:
+        await let_go.wait()
+
+    runner = WorkerRunner(queue, handler, concurrency=2)
     runner.start()
     await eventually_async(lambda: len(runner.running) == 2)
     began = time.monotonic()
+    asyncio.get_running_loop().call_later(0.2, let_go.set)
     await runner.stop(grace_seconds=10)
     assert time.monotonic() - began < 3
     stats = queue.stats()
@@ -37,19 +43,21 @@ async def test_a_stop_lets_jobs_end_within_the_grace_and_takes_no_new_one(queue:
 
 async def test_what_runs_after_the_grace_is_cancelled_and_given_back_uncharged(queue: InMemoryJobQueue) -> None:
     queue.enqueue("long", {})
-    queue.enqueue("short", {"seconds": 0.05})
+    queue.enqueue("short", {})
     cleaned: list[str] = []
+    let_go = asyncio.Event()
 
     async def handler(job: Job) -> None:
         try:
-            await sleeps(job)
+            await (let_go.wait() if job.name == "short" else sleeps(job))
         finally:
             cleaned.append(job.name)
 
     runner = WorkerRunner(queue, handler, concurrency=2)
     runner.start()
     await eventually_async(lambda: len(runner.running) == 2)
-    await runner.stop(grace_seconds=0.3)
+    asyncio.get_running_loop().call_soon(let_go.set)
+    await runner.stop(grace_seconds=1)
     assert cleaned == ["short", "long"]
     assert queue.stats().totals["acked"] == 1
     job = queue.get("1")
@@ -199,8 +207,12 @@ async def test_jobs_that_arrive_after_the_stop_are_given_back(by: str) -> None:
 def test_the_guides_shutdown_by_signal_ends_the_program(queue: InMemoryJobQueue) -> None:
     queue.enqueue("short", {"seconds": 0.1})
 
+    async def handler(job: Job) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await sleeps(job)
+
     async def main() -> None:
-        runner = WorkerRunner(queue, sleeps)
+        runner = WorkerRunner(queue, handler)
         loop = asyncio.get_event_loop()
         stops = []
 
@@ -208,7 +220,6 @@ def test_the_guides_shutdown_by_signal_ends_the_program(queue: InMemoryJobQueue)
             stops.append(asyncio.create_task(runner.stop(grace_seconds=30.0)))
 
         loop.add_signal_handler(signal.SIGTERM, shutdown)
-        loop.call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
         await runner.start()
 
     began = time.monotonic()

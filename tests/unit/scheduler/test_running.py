@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -37,7 +38,7 @@ class TestClockSteps:
         running = asyncio.create_task(scheduler.run())
         await eventually_async(lambda: scheduler.last_tick_at)
         clock.advance(3600)
-        await eventually_async(lambda: ran, timeout=2)
+        await eventually_async(lambda: ran)
         scheduler.stop()
         await running
 
@@ -151,9 +152,9 @@ class TestRun:
 
         scheduler = InMemoryScheduler()
         scheduler.add_task("slow", 0.05, slow)
-        await self.run(scheduler, lambda: len(starts) >= 4)
-        # at once, not at the next look at the clock
-        assert starts[3] - starts[0] < 1
+        await self.run(scheduler, lambda: len(starts) >= 6)
+        # at once, not at the next look at the clock; the machine may have stood still between two of them
+        assert sorted(after - before for before, after in pairwise(starts))[2] < 0.33
 
     async def test_stop_waits_for_what_runs(self) -> None:
         started, ended = Ran(), Ran()
@@ -183,14 +184,16 @@ class TestRun:
         scheduler.add_task("a", 0, task)
         running = asyncio.create_task(scheduler.run())
         await eventually_async(lambda: started)
-        threading.Thread(target=scheduler.stop, kwargs={"grace_seconds": 0.05}).start()
-        await asyncio.wait_for(running, 2)
+        stopping = threading.Thread(target=scheduler.stop, kwargs={"grace_seconds": 0.05})
+        stopping.start()
+        await asyncio.wait_for(running, 20)
+        stopping.join()
         assert cancelled
 
     async def test_stop_before_run_is_remembered(self) -> None:
         scheduler = InMemoryScheduler()
         scheduler.stop()
-        await asyncio.wait_for(scheduler.run(), 1)
+        await asyncio.wait_for(scheduler.run(), 20)
 
     async def test_a_cancelled_run_ends_its_tasks_and_the_leadership(self) -> None:
         started, leader = Ran(), Leader()
@@ -220,13 +223,16 @@ class TestRun:
 
     @pytest.mark.alone
     async def test_stop_wakes_it_up(self) -> None:
-        scheduler = InMemoryScheduler()
-        running = asyncio.create_task(scheduler.run())
-        await eventually_async(lambda: scheduler.last_tick_at)
-        begun = time.monotonic()
-        scheduler.stop()
-        await running
-        assert time.monotonic() - begun < 0.4
+        took: list[float] = []
+        for _ in range(3):
+            scheduler = InMemoryScheduler()
+            running = asyncio.create_task(scheduler.run())
+            await eventually_async(lambda scheduler=scheduler: scheduler.last_tick_at)  # type: ignore[misc]
+            begun = time.monotonic()
+            scheduler.stop()
+            await running
+            took.append(time.monotonic() - begun)
+        assert min(took) < 0.4, took
 
     async def test_a_queue_that_is_away_is_asked_about_once_a_second(self, queue: FlakyQueue) -> None:
         scheduler = InMemoryScheduler(queue=queue)
