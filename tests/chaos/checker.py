@@ -13,6 +13,8 @@ from tests.chaos.runs import Run, excuses_of, runs_of
 
 CLOCK_SECONDS = 0.02
 """How precise a comparison of the server's clock with the monotonic one is."""
+SETTLE_SECONDS = 1.0
+"""Within which an outcome reaches a server that answers."""
 TRUE_CLOCKS = ("asked", "enqueued", "over")
 """Events of processes that see the machine's clock as it is."""
 
@@ -123,9 +125,10 @@ class Checker:
                 yield f"job {job} isn't in the DLQ, as it should be"
 
     def _was_killed(self, job: str, reason: str) -> bool:
-        """Whether the job is dead because its last attempt was lost with the worker, or its outcome with the log."""
+        """Whether its last attempt was lost: with the worker, or its outcome with the lease or the server's log."""
         runs = self.runs.get(job, [])
-        return reason == "worker_lost" and (self.lossy or not runs or not runs[-1].settled)
+        lost = self.lossy or not runs or not runs[-1].settled or self._came_late(runs[-1])
+        return reason == "worker_lost" and lost
 
     def _known(self) -> Iterator[str]:
         known = self.asked | self.stored.keys()
@@ -217,12 +220,17 @@ class Checker:
             yield f"{totals['buried']} buried and {totals['requeued']} requeued, but {dead} dead"
         raised = [run for runs in self.runs.values() for run in runs if run.outcome == "raised"]
         failed = totals["retried"] + sum(reason == "exhausted" for reason in self.ending.dead.values())
-        certain = sum(run.settled and not self._overtaken(run) for run in raised)
+        certain = sum(run.settled and not self._overtaken(run) and not self._came_late(run) for run in raised)
         if not certain <= failed <= len(raised):
             yield f"{failed} failures are counted, {certain} to {len(raised)} happened"
 
     def _overtaken(self, run: Run) -> bool:
-        return any(other.number > run.number and other.start < run.until + 1 for other in self.runs[run.job])
+        by = run.until + SETTLE_SECONDS
+        return any(other.number > run.number and other.start < by for other in self.runs[run.job])
+
+    def _came_late(self, run: Run) -> bool:
+        """Whether the lease may have been gone when the outcome came."""
+        return self._excused(run, run.until + SETTLE_SECONDS)
 
     def _excused(self, run: Run, at: float) -> bool:
         return any(excuse.covers(run, self.lease_seconds, at) for excuse in self.excuses)

@@ -99,6 +99,16 @@ def test_an_outcome_lost_with_the_log_may_bury_the_job_as_lost() -> None:
     assert "terminal" in broken(*history, **right)
 
 
+def test_an_outcome_that_came_after_the_lease_may_bury_the_job_as_lost() -> None:
+    """The server was away when the run ended, or its process stood still before it could tell."""
+    history = [stored("a", max_attempts=1), ran("a", 4, 4, "raised")]
+    right = {"dead": {"a": "worker_lost"}, "expected_dead": {"a": "exhausted"}, "totals": totals(acked=0, buried=1)}
+    for late in (excuse(3, 12), excuse(4.5, 12, 7)):
+        assert broken(*history, late, **right) == []
+    for other in (excuse(6, 12), excuse(3, 12, 8)):
+        assert broken(*history, other, **right) == ["terminal", "totals"]
+
+
 def test_a_job_out_of_nowhere_is_found() -> None:
     assert broken(stored("a"), ran("a", 1, 2), ran("b", 1, 2)) == ["known"]
 
