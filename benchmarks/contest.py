@@ -68,7 +68,7 @@ def hold_contest(program: ServerProgram, console: Console, names: Sequence[str],
         for race, about in RACES.items():
             if about.kills and (number or not size.repair_seconds):
                 continue
-            turns = [name for name in (*names[first:], *names[:first]) if WORKED[name].results or not about.results]
+            turns = [name for name in (*names[first:], *names[:first]) if about.is_for(WORKED[name])]
             steps += [(name, partial(attempt, race, name)) for name in turns]
     return marked(summarise(take(steps, math.inf)), names)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from benchmarks.contenders import WORKED
+from benchmarks.contenders import WORKED, Entry
 from benchmarks.jobs import PICKUPS, RELEASE
 from benchmarks.measure import MICRO, Sample
 from benchmarks.stand import Stalled, Stand, open_stand
@@ -154,20 +154,34 @@ def _wait_for_all(stand: Stand, deadline: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """One table. ``results``: only contenders that give results back run it. ``kills``: in the first round only."""
+    """One table.
+
+    Args:
+        label: its title.
+        run: measures.
+        stores: it is about storing jobs.
+        results: only contenders that give results back run it.
+        kills: in the first round only.
+    """
 
     label: str
     run: Callable[[Stand, int, Size], Measured]
+    stores: bool = False
     results: bool = False
     kills: bool = False
+
+    def is_for(self, entry: Entry) -> bool:
+        """Whether a contender runs it."""
+        return (entry.results or not self.results) and (entry.stores or not self.stores)
 
 
 RACES = MappingProxyType(
     {
-        "put": Race("enqueue, one by one", lambda stand, jobs, _: put(stand, "enqueue", jobs)),
+        "put": Race("enqueue, one by one", lambda stand, jobs, _: put(stand, "enqueue", jobs), stores=True),
         "put_many": Race(
             f"enqueue in bulk, {BULK_SIZE:,} at a time where it can",
             lambda stand, jobs, _: put(stand, "enqueue_many", 2 * jobs),
+            stores=True,
         ),
         "drain_1": Race("drain, no-op jobs, 1 worker process", lambda stand, jobs, _: drain(stand, jobs, 1)),
         "drain_2": Race("drain, no-op jobs, 2 worker processes", lambda stand, jobs, _: drain(stand, 2 * jobs, 2)),

@@ -52,6 +52,7 @@ class Entry:
         results: it is a :class:`ResultQueue`.
         requirement: what pip installs, words with spaces in between, into an environment of the contender's own; None
             where it is at home in ours.
+        stores: whether its way of storing jobs is one of its own.
     """
 
     module: str
@@ -60,11 +61,14 @@ class Entry:
     jobs: int
     results: bool = False
     requirement: str | None = None
+    stores: bool = True
 
 
 WORKED = MappingProxyType(
     {
         "svcjobs worker": Entry("native", "svcjobs", "prefork, 1 child", 20_000),
+        "svcjobs threads": Entry("native_threads", "svcjobs", "8 threads", 20_000, stores=False),
+        "svcjobs async": Entry("native_async", "svcjobs", "100 coroutines", 20_000, stores=False),
         "svcjobs facade": Entry("facade", "svcjobs", "prefork, 1 child", 8000, results=True),
         "Celery on svcjobs": Entry("celery_svcjobs", "celery", "solo, acks_late, prefetch 128", 2000, results=True),
         "Celery on redis": Entry("celery_redis", "celery", "solo, acks_late, prefetch 128", 2000, results=True),

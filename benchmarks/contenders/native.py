@@ -24,9 +24,15 @@ def send_email(job: Job) -> None:
 
 
 class Native:
-    """RedisJobQueue, and the worker program."""
+    """RedisJobQueue, and the worker program.
 
-    def __init__(self) -> None:
+    Args:
+        pool: what the worker is told of its pool.
+        application: what it runs.
+    """
+
+    def __init__(self, *pool: str, application: str = f"{__name__}:registry") -> None:
+        self._settings = ("-A", application, *pool)
         home = RedisJobQueue(redis.Redis.from_url(server_url()))
         self._names = queue_names()
         # one after the other, so that each gets an equal part
@@ -34,7 +40,7 @@ class Native:
 
     def worker(self, number: int) -> Sequence[str]:
         return (
-            "svcjobs", "worker", "-A", f"{__name__}:registry", "-P", "prefork", "-c", "1", "-n", f"bench{number}",
+            "svcjobs", "worker", *self._settings, "-n", f"bench{number}",
             "--driver", "redis", "--redis-url", server_url(), "--visibility-timeout", "5", "-l", "error",
             *(("-Q", ",".join(self._names)) if self._names else ()),
         )  # fmt: skip
@@ -50,4 +56,4 @@ class Native:
             next(self._queues).enqueue_many(jobs)
 
 
-CONTENDER = Native()
+CONTENDER = Native("-P", "prefork", "-c", "1")

@@ -22,7 +22,7 @@ from benchmarks.growth import CURVES
 from benchmarks.home import python_of
 from benchmarks.life import Ground
 from benchmarks.measure import Sample
-from benchmarks.race import Size, run_race
+from benchmarks.race import RACES, Size, run_race
 from benchmarks.report import CALLS
 from benchmarks.server import ServerMeter
 from benchmarks.session import Results, Spread, summarise
@@ -33,6 +33,7 @@ from svcjobs.redis_queue import RedisJobQueue
 from tests.server_program import ServerProgram
 from tests.servers import RedisServer
 
+NATIVE = ("svcjobs worker", "svcjobs threads", "svcjobs async")
 ENVIRONMENT = Environment(
     measured_at="today", server="Redis 7.0.15 (system)", python="3.11", packages={"svcjobs": "0.1.0"}, cpu="a CPU",
     cores=2, memory_gib=4.0, system="Linux", load=0.0,
@@ -216,16 +217,22 @@ def test_a_contender_that_lost_jobs_is_marked_and_its_rate_is_no_measure_for_our
 
 def test_every_contender_that_is_not_at_home_here_says_what_to_install() -> None:
     ours = {name for name, entry in WORKED.items() if entry.requirement is None}
-    assert ours == {"svcjobs worker", "svcjobs facade", "Celery on svcjobs", "Celery on redis"}
+    assert ours == {*NATIVE, "svcjobs facade", "Celery on svcjobs", "Celery on redis"}
     assert {python_of(name) for name in ours} == {Path(sys.executable)}
+
+
+def test_contenders_that_differ_in_their_workers_only_store_jobs_once() -> None:
+    assert [name for name in NATIVE if RACES["put"].is_for(WORKED[name])] == ["svcjobs worker"]
+    assert [name for name in NATIVE if RACES["drain_1"].is_for(WORKED[name])] == list(NATIVE)
 
 
 def test_the_worker_keeps_the_jobs_that_it_had_when_it_was_killed(server_program: ServerProgram) -> None:
     assert run_race(server_program, "kill", "svcjobs worker", Size(1, 1, 1, repair_seconds=60)) == kept(20)
 
 
-def test_a_worker_is_measured_while_it_drains(server_program: ServerProgram) -> None:
-    measured = run_race(server_program, "drain_1", "svcjobs worker", Size(0.5, 5, 1))["drain_1"]
+@pytest.mark.parametrize("name", NATIVE)
+def test_a_worker_is_measured_while_it_drains(name: str, server_program: ServerProgram) -> None:
+    measured = run_race(server_program, "drain_1", name, Size(0.5, 5, 1))["drain_1"]
     assert measured["rate"] > 0
     assert measured["worker_memory"] > 20
     assert 2 < measured["commands"] < 60
