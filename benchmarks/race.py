@@ -59,9 +59,9 @@ def put(stand: Stand, method: str, jobs: int) -> Measured:
     }
 
 
-def drain(stand: Stand, jobs: int, workers: int, **more: int) -> Measured:
+def drain(stand: Stand, jobs: int, workers: int, method: str = "enqueue_many", **more: int) -> Measured:
     """Start workers on a full queue, and measure from the first 5 % of the jobs to the last one."""
-    stand.visit("enqueue_many", jobs, **more)
+    stand.visit(method, jobs, **more)
     total = jobs + WARM_JOBS
     for _ in range(workers):
         stand.start_worker()
@@ -188,6 +188,11 @@ RACES = MappingProxyType(
         "drain_1ms": Race(
             "drain, jobs of 1 ms, 1 worker process",
             lambda stand, jobs, _: drain(stand, min(jobs, 3000), 1, wait_ms=1),
+        ),
+        "drain_kept": Race(
+            "drain, no-op jobs with results, 1 worker process",
+            lambda stand, jobs, _: drain(stand, jobs, 1, "enqueue_kept"),
+            results=True,
         ),
         "call": Race("call and get the result", lambda stand, jobs, _: call(stand, jobs // 2), results=True),
         "chord": Race(f"a chord of {CHORD_JOBS:,}", lambda stand, _jobs, _: chord(stand), results=True),

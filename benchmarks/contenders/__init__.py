@@ -31,6 +31,10 @@ class WorkedQueue(Protocol):
 class ResultQueue(WorkedQueue, Protocol):
     """One that gives results back."""
 
+    def enqueue_kept(self, payloads: Sequence[Payload]) -> None:
+        """Store jobs whose results are kept, by the fastest call that there is for many."""
+        ...
+
     def call(self, payloads: Sequence[Payload]) -> None:
         """Store jobs, each by a call of its own, then get the result of each."""
         ...

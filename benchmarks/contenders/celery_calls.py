@@ -51,9 +51,10 @@ class CeleryCalls:
             self.task.delay(**payload)
 
     def enqueue_many(self, payloads: Sequence[Payload]) -> None:
-        with self.app.producer_or_acquire() as producer, producer.batch(len(payloads)):
-            for payload in payloads:
-                self.task.apply_async(kwargs=payload, producer=producer)
+        self._store_many(self.task, payloads)
+
+    def enqueue_kept(self, payloads: Sequence[Payload]) -> None:
+        self._store_many(self.kept, payloads)
 
     def call(self, payloads: Sequence[Payload]) -> None:
         results = [self.kept.delay(**payload) for payload in payloads]
@@ -63,3 +64,8 @@ class CeleryCalls:
     def chord(self, payloads: Sequence[Payload]) -> None:
         members = [self.kept.s(**payload) for payload in payloads]
         assert self._chord(members)(self.last.s()).get(timeout=RESULT_SECONDS) == len(payloads)
+
+    def _store_many(self, task: Any, payloads: Sequence[Payload]) -> None:
+        with self.app.producer_or_acquire() as producer, producer.batch(len(payloads)):
+            for payload in payloads:
+                task.apply_async(kwargs=payload, producer=producer)

@@ -230,9 +230,9 @@ def test_the_worker_keeps_the_jobs_that_it_had_when_it_was_killed(server_program
     assert run_race(server_program, "kill", "svcjobs worker", Size(1, 1, 1, repair_seconds=60)) == kept(20)
 
 
-@pytest.mark.parametrize("name", NATIVE)
-def test_a_worker_is_measured_while_it_drains(name: str, server_program: ServerProgram) -> None:
-    measured = run_race(server_program, "drain_1", name, Size(0.5, 5, 1))["drain_1"]
+@pytest.mark.parametrize(("name", "race"), [*((name, "drain_1") for name in NATIVE), ("svcjobs facade", "drain_kept")])
+def test_a_worker_is_measured_while_it_drains(name: str, race: str, server_program: ServerProgram) -> None:
+    measured = run_race(server_program, race, name, Size(0.5, 5, 1))[race]
     assert measured["rate"] > 0
     assert measured["worker_memory"] > 20
     assert 2 < measured["commands"] < 60
