@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import uuid
@@ -61,6 +62,17 @@ def shared_tasks() -> Iterator[None]:
     yield
     for finalizers, kept in before:
         finalizers.intersection_update(kept)
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[None]:
+    """A worker that a test runs in its own process sets up the log, as Celery's does: that ends with the test."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    for handler in [handler for handler in root.handlers if handler not in handlers]:
+        root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")
