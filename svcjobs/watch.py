@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 
 ROUND_SECONDS = 2.0
 """What falls due later than this when it is stored wakes nobody up, so each round ends with a look at all queues."""
+FIRST_ROUND_SECONDS = 0.1
+"""A round without all queues is so short at first, and after others came to wait: they can't join a running one."""
 EARLY_SECONDS = 0.02
 """So long before the end of a round a queue that waits by itself gives up, to be in the next one."""
 
@@ -31,6 +33,7 @@ class Watch:
     def __init__(self, queues: Sequence[RedisJobQueue]) -> None:
         self._first = queues[0]
         self._queues = {queue.name: queue for queue in queues}
+        self._woken = {queue.name: threading.Event() for queue in queues}
         self._changed = threading.Condition()
         self._waiting: dict[str, RedisJobQueue] = {}
         self._due_at: dict[str, float] = {}
@@ -46,31 +49,36 @@ class Watch:
     def wait(self, name: str) -> None:
         """Return when a fetch from the queue with that name may find something."""
         queue = self._queues[name]
-        alone = self._seconds_alone(queue, queue.next_due_at)
-        if alone == 0 or self._first.wait_any([queue], alone) or time.monotonic() >= queue.next_due_at:
-            return
-        # nobody looked at the queue meanwhile, and a round may be as long again: the next one begins with a look
-        self._seconds_alone(queue, due_at=0.0)
+        due_at = queue.next_due_at
+        while seconds := self._seconds_alone(queue, due_at):
+            if self._first.wait_any([queue], seconds) or time.monotonic() >= queue.next_due_at:
+                return
+            # nobody looked at the queue meanwhile, and a round may be as long again: it is to begin with a look
+            due_at = 0.0
+        self._woken[name].wait()
 
     def _seconds_alone(self, queue: RedisJobQueue, due_at: float) -> float:
-        """How long a queue waits by itself; 0 once it was waited for with the others, and may have a job."""
+        """How long a queue has to wait by itself; 0 when it is in the next round, whose end tells its thread."""
         with self._changed:
-            left = self._round_ends_at - time.monotonic() - EARLY_SECONDS
+            now = time.monotonic()
+            left = self._round_ends_at - now - EARLY_SECONDS
             if left > EARLY_SECONDS:
-                return max(EARLY_SECONDS, min(left, due_at - time.monotonic()))
+                return max(EARLY_SECONDS, min(left, queue.next_due_at - now))
+            self._woken[queue.name].clear()
             self._waiting[queue.name] = queue
             self._due_at[queue.name] = due_at
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: queue.name not in self._waiting)
+            self._changed.notify()
             return 0.0
 
     def _watch(self) -> None:
+        longest = FIRST_ROUND_SECONDS
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting)
                 queues = list(self._waiting.values())
                 now = time.monotonic()
-                self._round_ends_at = min(now + ROUND_SECONDS, *(self._due_at[queue.name] for queue in queues))
+                longest = ROUND_SECONDS if len(queues) == len(self._queues) else longest
+                self._round_ends_at = min(now + longest, *(self._due_at[queue.name] for queue in queues))
             try:
                 woken = self._round(queues, self._round_ends_at - now)
             except Exception:  # noqa: BLE001 - only the waiting connection may be gone; else the next fetches tell
@@ -78,9 +86,11 @@ class Watch:
                 woken = queues
             with self._changed:
                 self._round_ends_at = 0.0
+                others_came = len(self._waiting) > len(queues)
+                longest = FIRST_ROUND_SECONDS if woken or others_came else min(2 * longest, ROUND_SECONDS)
                 for queue in woken:
                     del self._waiting[queue.name]
-                self._changed.notify_all()
+                    self._woken[queue.name].set()
 
     def _round(self, queues: Sequence[RedisJobQueue], seconds: float) -> Sequence[RedisJobQueue]:
         """The queues that may have a job."""

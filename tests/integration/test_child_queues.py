@@ -56,6 +56,25 @@ def test_an_idle_child_on_five_queues_sends_less_than_two_commands_a_second(
     assert 0.25 <= a_second < 2  # a round takes 2 s
 
 
+def test_a_child_on_hundreds_of_queues_is_soon_as_idle(
+    start: Start, client: redis.Redis, prefix: str, own_server: RedisServer
+) -> None:
+    """It finds them empty one by one, and each waits by itself until it can be waited for with the others."""
+    with ExitStack() as stack:
+        queues = [stack.enter_context(closing(RedisJobQueue(client, prefix=f"{prefix}:{n}"))) for n in range(200)]
+        child = start(url=own_server.url, prefixes=[queue.name for queue in queues], concurrency=2)
+        for queue in queues:
+            queue.enqueue("note", {"n": queue.name})
+        for queue in queues:
+            child.noted(f"note {queue.name}")
+    time.sleep(1.5)
+    before, began = commands(client), time.monotonic()
+    time.sleep(4)
+    a_second = (commands(client) - before) / (time.monotonic() - began)
+    print(f"commands of an idle child on 200 queues: {a_second:.2f} a second")
+    assert 0.25 <= a_second < 2
+
+
 @pytest.mark.alone
 def test_a_job_starts_at_once_on_every_queue(child: ChildProcess, queues: list[RedisJobQueue]) -> None:
     """Whenever it comes: in the rounds of all queues, and while the queue waits by itself after a job."""

@@ -23,11 +23,13 @@ class Server:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.waits: list[tuple[list[str], float]] = []
         self.due: dict[str, float] = {}
         self._answers: dict[str, queues.SimpleQueue[str | None]] = {}
 
-    def block(self, names: list[str]) -> str | None:
+    def block(self, names: list[str], seconds: float) -> str | None:
         answer = self._answers[" ".join(names)] = queues.SimpleQueue()
+        self.waits.append((names, round(seconds, 6)))
         self.calls.append(("wait", names))
         return answer.get(timeout=60)
 
@@ -51,7 +53,7 @@ class Queue:
 
     def wait_any(self, queues: Sequence[Queue], seconds: float) -> Queue | None:
         assert 0 < seconds <= watch_module.ROUND_SECONDS
-        found = self._server.block([queue.name for queue in queues])
+        found = self._server.block([queue.name for queue in queues], seconds)
         return next((queue for queue in queues if queue.name == found), None)
 
     def seconds_to_due(self, queues: Sequence[Queue]) -> list[float]:
@@ -143,3 +145,40 @@ def test_a_queue_that_waited_by_itself_is_looked_at_before_the_next_round(
     assert not any(kind == "wait" and "b" in names for kind, names in server.calls[2:])
     eventually(lambda: server.calls[-1] == ("wait", ["a"]))
     server.answer("a", "a")
+
+
+def test_rounds_grow_while_a_queue_is_busy_and_nobody_comes(wait: Wait, clock: SimpleNamespace, server: Server) -> None:
+    a = wait("a")
+    lengths = [watch_module.FIRST_ROUND_SECONDS * 2**doubled for doubled in range(5)] + [watch_module.ROUND_SECONDS] * 2
+    for number, length in enumerate(lengths, 1):
+        eventually(lambda: [kind for kind, _ in server.calls].count("wait") == number)  # noqa: B023 - it returns at once
+        assert server.waits[-1] == (["a"], length)
+        clock.now += length
+        if number == len(lengths):
+            server.due["a"] = 0.0
+        server.answer("a")
+    a.join(20)
+
+
+def test_a_round_is_short_when_others_may_come_soon_and_long_with_all(
+    wait: Wait, clock: SimpleNamespace, server: Server, watch: Watch
+) -> None:
+    """Workers on hundreds of queues find them empty one by one: each would wait by itself for 2 s."""
+    a = wait("a")
+    called(server, ("wait", ["a"]))
+    b = wait("b")
+    called(server, ("wait", ["a"]), ("wait", ["b"]))
+    alone = watch_module.FIRST_ROUND_SECONDS - watch_module.EARLY_SECONDS
+    assert server.waits == [(["a"], watch_module.FIRST_ROUND_SECONDS), (["b"], round(alone, 6))]
+    clock.now += alone
+    server.answer("b")
+    eventually(lambda: "b" in watch._waiting)
+    server.answer("a")
+    eventually(lambda: server.calls[2:] == [("look", ["a"]), ("look", ["a", "b"]), ("wait", ["a", "b"])])
+    assert server.waits[-1] == (["a", "b"], watch_module.ROUND_SECONDS)
+    server.answer("a b", "a")
+    a.join(20)
+    eventually(lambda: server.calls[-1] == ("wait", ["b"]))
+    assert server.waits[-1] == (["b"], watch_module.FIRST_ROUND_SECONDS)
+    server.answer("b", "b")
+    b.join(20)
