@@ -19,14 +19,13 @@ from svcjobs.errors import (
     Postponed,
     RetryLater,
     SchemaMismatch,
-    SoftTimeLimitExceeded,
     UnknownJobError,
 )
 from svcjobs.failure import error_text, text_of, traceback_text
 from svcjobs.hooks import hook
 from svcjobs.interruption import Interruptible
 from svcjobs.job import LONGEST_SECONDS, Job
-from svcjobs.limits import SoftError
+from svcjobs.limits import SoftError, soft_limit_error
 from svcjobs.result import JobResult
 from svcjobs.settings import default_timeout_seconds
 from svcjobs.settlement import Ack, Bury, Fail, Outcome, Release, Settlement
@@ -64,7 +63,7 @@ async def execute(
     threads: Threads,
     timeout_seconds: float | None,
     soft_seconds: float | None = None,
-    soft_error: SoftError = SoftTimeLimitExceeded,
+    soft_error: SoftError = soft_limit_error,
 ) -> Execution:
     """Run ``handler`` on ``job``. Never raises what the handler raises; being cancelled is passed on.
 
@@ -226,7 +225,7 @@ async def _call(
         running = threads.run(call, like=call.func)
         if soft_seconds is None:
             return await running
-        return await Interruptible(running, soft_seconds, soft_error(job.name, soft_seconds))
+        return await Interruptible(running, soft_seconds, functools.partial(soft_error, job, soft_seconds))
     except asyncio.CancelledError:
         raise
     except BaseException as error:

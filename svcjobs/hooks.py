@@ -30,7 +30,8 @@ class Hooks:
     ``joined(workplace)`` is called in each process that runs jobs, before ``startup``; see
     :class:`svcjobs.child.Workplace`.
 
-    ``soft_limit_error(job_name, seconds)`` makes what is raised in a handler at its soft limit.
+    ``soft_limit_error(job, seconds)`` makes what is raised in a handler, when its soft limit is over; called where the
+    handler runs, or in a thread beside it.
 
     Args:
         application: the application, or a handler; without such methods, nothing happens.

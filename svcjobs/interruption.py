@@ -20,13 +20,13 @@ class Interruptible:
     Args:
         coroutine: what is awaited.
         seconds: its time.
-        error: what is raised in it.
+        make_error: makes what is raised in it.
     """
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T], seconds: float, error: Exception) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, T], seconds: float, make_error: Callable[[], Exception]) -> None:
         self._coroutine = coroutine
         self._seconds = seconds
-        self._error: Exception | None = error
+        self._make_error: Callable[[], Exception] | None = make_error
         self._expired = False
 
     def __await__(self) -> Generator[Any, Any, Any]:
@@ -59,11 +59,11 @@ class Interruptible:
                 thrown = self._replaced(error, task)
 
     def _replaced(self, error: BaseException, task: asyncio.Task[Any]) -> BaseException:
-        if not isinstance(error, asyncio.CancelledError) or not self._expired or self._error is None:
+        if not isinstance(error, asyncio.CancelledError) or not self._expired or self._make_error is None:
             return error
         task.uncancel()
-        replacement, self._error = self._error, None
-        return replacement
+        make_error, self._make_error = self._make_error, None
+        return make_error()
 
 
 class ThreadCall:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 from svcjobs.errors import ConfigurationError, JobTimeoutError, SoftTimeLimitExceeded
 from svcjobs.job import LONGEST_SECONDS, Job
 
 HARD_LIMIT_POOLS = ("prefork",)
-SoftError: TypeAlias = Callable[[str, float], Exception]
-"""Makes what is raised in a handler at its soft limit, from the job's name and the limit. Its class can be made
-without arguments too."""
-Alarm: TypeAlias = tuple[float, Exception]
-"""Seconds that a handler has run, and the error that is raised in it then."""
+SoftError: TypeAlias = Callable[[Job, float], Exception]
+"""Makes, when the soft limit of a job is over, what is raised in its handler. Its class can be made without arguments
+too."""
+Alarm: TypeAlias = tuple[float, Callable[[], Exception]]
+"""Seconds that a handler has run, and what makes the error that is raised in it then."""
+
+
+def soft_limit_error(job: Job, seconds: float) -> Exception:
+    """What is raised unless an application has another error."""
+    return SoftTimeLimitExceeded(job.name, seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,7 @@ class Limits:
     soft_seconds: float | None = None
     hard_seconds: float | None = None
     timeout_seconds: float | None = None
-    soft_error: SoftError = SoftTimeLimitExceeded
+    soft_error: SoftError = soft_limit_error
 
     def __post_init__(self) -> None:
         for name in ("soft_seconds", "hard_seconds", "timeout_seconds"):
@@ -66,9 +72,9 @@ class Limits:
         soft, timeout = self.soft_seconds, self.timeout_seconds
         alarms: list[Alarm] = []
         if soft is not None and (timeout is None or soft <= timeout):
-            alarms.append((soft, self.soft_error(job.name, soft)))
+            alarms.append((soft, partial(self.soft_error, job, soft)))
         if timeout is not None:
-            alarms.append((timeout, JobTimeoutError(job.name, timeout)))
+            alarms.append((timeout, partial(JobTimeoutError, job.name, timeout)))
         return alarms
 
 

@@ -117,7 +117,7 @@ class MainThreadPool:
         try:
             if alarms:
                 now = time.monotonic()
-                self._alarms = deque((now + seconds, error) for seconds, error in alarms)
+                self._alarms = deque((now + seconds, make_error) for seconds, make_error in alarms)
                 signal.setitimer(signal.ITIMER_REAL, alarms[0][0])
             self._interruptible = run
             try:
@@ -140,10 +140,10 @@ class MainThreadPool:
             self._interruptible = None
             raise asyncio.CancelledError
         if self._alarms and (now := time.monotonic()) >= self._alarms[0][0] - 0.001:
-            _, error = self._alarms.popleft()
+            _, make_error = self._alarms.popleft()
             if self._alarms:
                 signal.setitimer(signal.ITIMER_REAL, max(self._alarms[0][0] - now, 0.001))
-            raise error
+            raise make_error()
 
     def _overtime(self, run: Run, seconds: float) -> None:
         run.fatal = True

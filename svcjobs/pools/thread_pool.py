@@ -121,12 +121,12 @@ class ThreadPool:
             return in_thread.run(begin)
         due: list[Exception] = []
 
-        def interrupt(told: Exception) -> None:
-            due.append(told)
-            in_thread.interrupt(_raised_for(told), again=True)
+        def interrupt(make_error: Callable[[], Exception]) -> None:
+            due.append(make_error())
+            in_thread.interrupt(_raised_for(due[-1]), again=True)
 
-        for seconds, told in alarms:
-            self._deadlines.add(told, seconds, functools.partial(interrupt, told))
+        for seconds, make_error in alarms:
+            self._deadlines.add(make_error, seconds, functools.partial(interrupt, make_error))
         try:
             return in_thread.run(begin)
         except Exception as error:
@@ -134,8 +134,8 @@ class ThreadPool:
                 raise  # the handler's own
             raise due[-1].with_traceback(error.__traceback__) from None
         finally:
-            for _, told in alarms:
-                self._deadlines.remove(told)
+            for _, make_error in alarms:
+                self._deadlines.remove(make_error)
 
 
 def _raised_for(told: Exception) -> type[Exception]:

@@ -25,9 +25,12 @@ from svcjobs_celery_compat import outcome as outcomes
 from svcjobs_celery_compat.app.trace import build_tracer, trace_task
 from svcjobs_celery_compat.exceptions import Reject, SoftTimeLimitExceeded
 from svcjobs_celery_compat.outcome import Outcome, committing
+from svcjobs_celery_compat.utils.log import get_logger
 from svcjobs_celery_compat.worker.ending import exited
 from svcjobs_celery_compat.worker.intake import Intake
 from svcjobs_celery_compat.worker.job_request import JobRequest
+
+logger = get_logger("celery.worker.request")
 
 AGAIN_SECONDS = 5.0
 
@@ -117,9 +120,13 @@ class TaskApplication:
             with _outside_of_the_loop():
                 self._end()
 
-    @staticmethod
-    def soft_limit_error(_job_name: str, _seconds: float) -> Exception:
-        """What a task sees at its soft limit."""
+    def soft_limit_error(self, job: Job, seconds: float) -> Exception:
+        """What a task sees at its soft limit; its request is told."""
+        if (request := self.requests.get(lease_of(job))) is not None:
+            try:
+                request.on_timeout(soft=True, timeout=seconds)
+            except Exception:
+                logger.exception("on_timeout of the request of %s failed", request.humaninfo())
         error: Exception = SoftTimeLimitExceeded()
         return error
 

@@ -16,7 +16,6 @@ from svcjobs.pools.thread_pool import ThreadPool
 from svcjobs.recycling import Recycling
 from svcjobs.reports import MOST_JOBS
 from svcjobs_celery_compat.worker import state
-from svcjobs_celery_compat.worker.application import TaskApplication
 from svcjobs_celery_compat.worker.broker import Broker
 from svcjobs_celery_compat.worker.station import Station
 
@@ -140,11 +139,11 @@ class ThreadCrew:
             controller.app, controller.hostname, broker, controller.consumer, task_events=controller.task_events
         )
         self.stations = [station]
-        limits = Limits(controller.soft_time_limit, None, soft_error=TaskApplication.soft_limit_error)
+        application = station.application
+        limits = Limits(controller.soft_time_limit, None, soft_error=application.soft_limit_error)
         plan = ChildPlan("threads", controller.concurrency, limits=limits)
         pool = self._pool = ThreadPool(controller.concurrency, limits)
         queues = [broker.open(queue) for queue in controller.app.amqp.queues.consume_from.values()]
-        application = station.application
         recycling = Recycling()
         engine = self._engine = EngineConsumer(queues, pool, OwnLeases(queues), recycling, None, Hooks(application))
         pool.ended = engine.ended

@@ -28,7 +28,7 @@ class Station:
         app: the Celery app.
         hostname: the worker's name.
         broker: the process's connection.
-        consumer: sender of the signals about messages; None where the worker's own is in another process.
+        consumer: sender of the signals about messages; where the worker's own is in another process, this station.
         task_events: whether to send events about tasks from the start.
         meets_at: the socket of the process that answers for the worker; None where it is this one.
     """
@@ -47,7 +47,7 @@ class Station:
         self.broker = broker
         self._task_events = task_events
         self._meets_at = meets_at
-        self.intake = Intake(app, hostname, broker, sender=consumer)
+        self.intake = Intake(app, hostname, broker, sender=consumer or self)
         self.application = TaskApplication(app, self.intake, self._begin, self._end)
         self._dispatcher: Any = None
 

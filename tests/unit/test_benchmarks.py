@@ -215,6 +215,15 @@ def test_a_contender_that_lost_jobs_is_marked_and_its_rate_is_no_measure_for_our
     assert list(ratios(contested)) == [f"{LABELS['drain_1']}: svcjobs worker does 20.0 times what RQ does"]
 
 
+def test_the_facade_is_measured_against_celery_too_and_never_against_celery_on_our_queues() -> None:
+    rates = {"svcjobs facade": 8000.0, "Celery on svcjobs": 5000.0, "Celery on redis": 800.0, "Dramatiq": 2000.0}
+    raced = summarise([(name, {"drain_1": {"rate": rate}}) for name, rate in rates.items()])
+    assert list(ratios(raced)) == [
+        f"{LABELS['drain_1']}: svcjobs facade does 4.0 times what Dramatiq does",
+        f"{LABELS['drain_1']}: svcjobs facade does 10.0 times what Celery on redis does",
+    ]
+
+
 def test_every_contender_that_is_not_at_home_here_says_what_to_install() -> None:
     ours = {name for name, entry in WORKED.items() if entry.requirement is None}
     assert ours == {*NATIVE, "svcjobs facade", "Celery on svcjobs", "Celery on redis"}
@@ -227,12 +236,12 @@ def test_contenders_that_differ_in_their_workers_only_store_jobs_once() -> None:
 
 
 def test_the_worker_keeps_the_jobs_that_it_had_when_it_was_killed(server_program: ServerProgram) -> None:
-    assert run_race(server_program, "kill", "svcjobs worker", Size(1, 1, 1, repair_seconds=60)) == kept(20)
+    assert run_race(server_program, "kill", "svcjobs worker", Size(1, 1, 1, 1, repair_seconds=60)) == kept(20)
 
 
 @pytest.mark.parametrize(("name", "race"), [*((name, "drain_1") for name in NATIVE), ("svcjobs facade", "drain_kept")])
 def test_a_worker_is_measured_while_it_drains(name: str, race: str, server_program: ServerProgram) -> None:
-    measured = run_race(server_program, race, name, Size(0.5, 5, 1))[race]
+    measured = run_race(server_program, race, name, Size(0.5, 5, 1, 1))[race]
     assert measured["rate"] > 0
     assert measured["worker_memory"] > 20
     assert 2 < measured["commands"] < 60

@@ -82,7 +82,7 @@ def test_an_application_has_its_own_error_at_the_soft_limit() -> None:
     class Mine(Exception):
         pass
 
-    limits = Limits(soft_seconds=2, soft_error=lambda name, seconds: Mine(name, seconds))
-    ((seconds, error),) = limits.alarms(Job("1", "work", {}))
+    limits = Limits(soft_seconds=2, soft_error=lambda job, seconds: Mine(job.name, seconds))
+    ((seconds, make_error),) = limits.alarms(Job("1", "work", {}))
     assert seconds == 2
-    assert error.args == ("work", 2)
+    assert make_error().args == ("work", 2)

@@ -13,7 +13,10 @@ from svcjobs.interruption import Interruptible, ThreadCall
 from svcjobs.threads import Threads
 from tests.eventually import eventually
 
-LIMIT = SoftTimeLimitExceeded("greet", 0.05)
+
+def limit() -> SoftTimeLimitExceeded:
+    """What is raised at the end of the time."""
+    return SoftTimeLimitExceeded("greet", 0.05)
 
 
 async def test_a_coroutine_sees_the_error_where_it_waits_and_may_go_on() -> None:
@@ -25,7 +28,7 @@ async def test_a_coroutine_sees_the_error_where_it_waits_and_may_go_on() -> None
             return f"tidied after {limit.limit_seconds}"
         return "never"
 
-    assert await Interruptible(tidy(), 0.05, LIMIT) == "tidied after 0.05"
+    assert await Interruptible(tidy(), 0.05, limit) == "tidied after 0.05"
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
@@ -38,7 +41,7 @@ async def test_what_a_coroutine_waits_for_is_cancelled() -> None:
         await inner
 
     with pytest.raises(SoftTimeLimitExceeded):
-        await Interruptible(wait(), 0.01, LIMIT)
+        await Interruptible(wait(), 0.01, limit)
     assert inner.cancelled()
 
 
@@ -47,7 +50,7 @@ async def test_a_coroutine_that_ends_in_time_is_left_alone() -> None:
         await asyncio.sleep(0)
         return 7
 
-    assert await Interruptible(quick(), 0.02, LIMIT) == 7
+    assert await Interruptible(quick(), 0.02, limit) == 7
     await asyncio.sleep(0.05)  # the timer would cancel this
 
 
@@ -56,7 +59,7 @@ async def test_a_cancel_from_elsewhere_stays_one() -> None:
         await asyncio.sleep(10)
 
     async def limited() -> None:
-        await Interruptible(wait(), 5, LIMIT)
+        await Interruptible(wait(), 5, limit)
 
     task = asyncio.create_task(limited())
     await asyncio.sleep(0.01)
@@ -129,7 +132,7 @@ async def test_a_plain_function_in_a_thread_gets_the_soft_limit_of_its_caller() 
             return "tidied"
         return "never"
 
-    assert await Interruptible(threads.call(work), 0.05, LIMIT) == "tidied"
+    assert await Interruptible(threads.call(work), 0.05, limit) == "tidied"
     assert seen == ["limit"]
 
     def stubborn() -> None:
@@ -137,5 +140,5 @@ async def test_a_plain_function_in_a_thread_gets_the_soft_limit_of_its_caller() 
             time.sleep(0.005)
 
     with pytest.raises(SoftTimeLimitExceeded, match=r"Job greet exceeded its soft time limit of 0\.05 s"):
-        await Interruptible(threads.call(stubborn), 0.05, LIMIT)
+        await Interruptible(threads.call(stubborn), 0.05, limit)
     threads.close()

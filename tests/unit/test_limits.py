@@ -58,10 +58,10 @@ def test_a_hard_limit_that_would_hide_the_soft_one_is_refused() -> None:
 def test_the_limit_that_comes_first_is_raised_in_the_handler() -> None:
     assert not Limits(hard_seconds=3).alarms(JOB)
     soft, timeout = Limits(soft_seconds=2, timeout_seconds=3).alarms(JOB)
-    assert (soft[0], type(soft[1])) == (2, SoftTimeLimitExceeded)
-    assert (timeout[0], type(timeout[1])) == (3, JobTimeoutError)
+    assert (soft[0], type(soft[1]())) == (2, SoftTimeLimitExceeded)
+    assert (timeout[0], type(timeout[1]())) == (3, JobTimeoutError)
     (alone,) = Limits(soft_seconds=4, timeout_seconds=3).alarms(JOB)
-    assert (alone[0], type(alone[1])) == (3, JobTimeoutError)
+    assert (alone[0], type(alone[1]())) == (3, JobTimeoutError)
 
 
 @pytest.mark.parametrize(

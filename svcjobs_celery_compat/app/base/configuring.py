@@ -6,8 +6,9 @@ import os
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime, tzinfo
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from kombu.utils.objects import cached_property
 
 from svcjobs_celery_compat.app.utils import detect_settings
 from svcjobs_celery_compat.exceptions import ImproperlyConfigured
@@ -157,7 +158,7 @@ class Configuring:
         """Return the current time in the app's time zone."""
         return datetime.now(self.timezone)
 
-    @cached_property
+    @cached_property  # type: ignore[untyped-decorator]  # kombu's can be deleted before it was read
     def timezone(self) -> tzinfo:
         """The setting ``timezone``, or UTC, or with ``enable_utc`` off the local time zone."""
         conf = self.conf

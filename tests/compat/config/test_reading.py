@@ -56,6 +56,14 @@ def test_the_environment_names_the_module(app: Celery[Any], module: Path, monkey
         app.config_from_envvar("NO_SUCH")
 
 
+def test_the_time_zone_is_worked_out_anew_after_it_was_deleted_read_or_not(app: Celery[Any]) -> None:
+    del app.timezone
+    assert f"{app.timezone}" == "UTC"
+    app.conf.timezone = "Europe/Berlin"
+    del app.timezone
+    assert f"{app.timezone}" == "Europe/Berlin"
+
+
 def test_a_module_that_is_not_there_is_named(app: Celery[Any]) -> None:
     app.config_from_object("no_such_module")
     with pytest.raises(ImportError, match="no_such_module"):

@@ -17,7 +17,7 @@ from svcjobs.easy import open_client
 from svcjobs_celery_compat import Celery, Task, bootsteps
 from svcjobs_celery_compat.app import trace
 from svcjobs_celery_compat.exceptions import Ignore, Reject, SoftTimeLimitExceeded
-from svcjobs_celery_compat.signals import task_failure, worker_process_init, worker_ready
+from svcjobs_celery_compat.signals import task_failure, task_received, worker_process_init, worker_ready
 from svcjobs_celery_compat.utils.log import get_task_logger
 from svcjobs_celery_compat.worker.request import Request
 
@@ -303,6 +303,33 @@ def on_failed(sender: Any, exception: BaseException, **_: Any) -> None:
 @app.task(Request=Request)
 def as_usual() -> str:
     return "done"
+
+
+@task_received.connect
+def on_received(sender: Any, request: Any, **_: Any) -> None:
+    if request.name == as_usual.name:
+        note("received", f"{sender.app.main} {sender.hostname}")
+
+
+@app.task(base=Requested, soft_time_limit=0.5)
+def overdue(cleans_up: bool) -> str:
+    try:
+        while True:
+            time.sleep(0.01)
+    except SoftTimeLimitExceeded:
+        if cleans_up:
+            return "cleaned up"
+        raise
+
+
+@app.task(base=Requested, soft_time_limit=0.5)
+async def overdue_async(cleans_up: bool) -> str:
+    try:
+        await asyncio.sleep(3600)
+    except SoftTimeLimitExceeded:
+        if not cleans_up:
+            raise
+    return "cleaned up"
 
 
 @app.task(base=Requested, time_limit=1)

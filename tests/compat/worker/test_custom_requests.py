@@ -45,8 +45,9 @@ def test_the_requests_of_a_task_are_of_the_class_that_it_names(
     eventually(lambda: client.lrange("notes:told", 0, -1) == told, SECONDS)
 
 
-def test_a_task_may_name_the_usual_class(worker: Worker, program: Any) -> None:
+def test_a_task_may_name_the_usual_class(worker: Worker, program: Any, client: redis.Redis) -> None:
     assert program.as_usual.delay().get(timeout=SECONDS) == "done"
+    assert client.lrange("notes:received", 0, -1) == [f"program {worker.name}".encode()]
 
 
 def test_a_task_that_exits_is_said_to_have_ended_its_process(worker: Worker, program: Any) -> None:
