@@ -18,6 +18,7 @@ from benchmarks.gate import check_counts, write_counts
 from benchmarks.growth import CURVES, measure_growth
 from benchmarks.plan import FULL, SHORT
 from benchmarks.profile import profile
+from benchmarks.race import RACES
 from benchmarks.report import CALLS, Report
 from benchmarks.server import chosen_program
 from benchmarks.session import Results, measure_all
@@ -61,7 +62,8 @@ def _hold_contest(console: Console, command: str, options: argparse.Namespace) -
     versions = settle_in(console, names)
     environment = _told(console, look_around(program, versions))
     size, rounds = (contest.SHORT, 1) if options.short else (contest.FULL, contest.ROUNDS)
-    results = hold_contest(program, console, names, size=size, rounds=rounds)
+    races = getattr(options, "race", None) or list(RACES)
+    results = hold_contest(program, console, names, races, size=size, rounds=rounds)
     _show(console, contest.REPORT, results, environment, command, options.out)
     console.print(*ratios(results), sep="\n", highlight=False)
 
@@ -104,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("calls", parents=[size], help="our own calls only")
     contest_only = commands.add_parser("contest", parents=[size], help="every queue side by side only")
     contest_only.add_argument("--only", action="append", choices=list(WORKED), help="one contender; may be repeated")
+    contest_only.add_argument("--race", action="append", choices=list(RACES), help="one race; may be repeated")
     curves = commands.add_parser("growth", parents=[size], help="how the cost of a job grows")
     curves.add_argument("--only", action="append", choices=list(CURVES), help="one curve; may be repeated")
     sizing = commands.add_parser("sizing", help="how much one worker does at each poll interval")

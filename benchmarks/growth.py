@@ -26,6 +26,7 @@ from tests.server_program import ServerProgram
 JOBS = 500
 WORKER_JOBS = 10_000
 PICKUPS = 100
+SETTLE_SECONDS = 6
 IDLE_SECONDS = 5
 ROUNDS = 5
 SHORT_ROUNDS = 1
@@ -97,7 +98,7 @@ def _spread(program: ServerProgram, points: Sequence[int], rounds: int, share: f
         with open_stand(program, WORKER, queues=queues) as stand:
             measured = drain(stand, int(WORKER_JOBS * share), 1)
         with open_stand(program, WORKER, queues=queues) as stand:
-            yield measured | wait(stand, Size(share, int(PICKUPS * share), IDLE_SECONDS))
+            yield measured | wait(stand, Size(share, int(PICKUPS * share), SETTLE_SECONDS, IDLE_SECONDS))
 
 
 def _far(program: ServerProgram, points: Sequence[int], rounds: int, share: float) -> Values:

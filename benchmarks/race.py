@@ -28,6 +28,7 @@ class Size:
     Args:
         share: of the jobs that a contender gets to drain.
         pickups: single jobs that are picked up.
+        settle_seconds: before that; processes that a worker starts beside those that run jobs take a while.
         idle_seconds: for which an idle worker is watched.
         repair_seconds: for which jobs whose worker was killed are waited: each contender is set to look after 5 s, some
             look seldom. 0: nobody is killed.
@@ -35,6 +36,7 @@ class Size:
 
     share: float
     pickups: int
+    settle_seconds: float
     idle_seconds: float
     repair_seconds: float = 0
 
@@ -88,7 +90,7 @@ def drain(stand: Stand, jobs: int, workers: int, method: str = "enqueue_many", *
 def wait(stand: Stand, size: Size) -> Measured:
     """What an idle worker costs, and how soon it starts single jobs."""
     _warm_worker(stand)
-    time.sleep(1)
+    time.sleep(size.settle_seconds)
     before, cpu, started = stand.meter.read(), stand.cpu_seconds(), time.perf_counter()
     time.sleep(size.idle_seconds)
     seconds, cpu = time.perf_counter() - started, stand.cpu_seconds() - cpu

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -113,10 +114,13 @@ def _progress(total: int) -> Iterator[Callable[[str], None]]:
     with Progress(*columns, transient=True) as progress:
         task = progress.add_task("", total=total)
         started = 0
+        is_log = not progress.console.is_terminal  # where no bar is drawn
 
         def begin(name: str) -> None:
             nonlocal started
             progress.update(task, description=name, completed=started)
+            if is_log and started * 10 // total > (started - 1) * 10 // total:
+                progress.console.print(f"{datetime.now():%H:%M:%S} {started} of {total} done")
             started += 1
 
         yield begin
