@@ -21,22 +21,38 @@ Server = tuple[Any, ...]
 _CLUSTER = "cluster"
 
 
-class Outcome:
-    """The effects of one task's outcome.
+class Home:
+    """Where the queue of a task lies.
 
     Args:
-        server: of the task's queue, see :func:`server_of`.
+        server: see :func:`server_of`; None when it can't be told.
         database: number of its database there.
+
+    Attributes:
+        known: a client of that server, the last one that was found to be.
     """
 
-    __slots__ = ("database", "effects", "is_open", "known", "server")
+    __slots__ = ("database", "known", "server")
 
     def __init__(self, server: Server | None, database: int = 0) -> None:
         self.server = server
         self.database = database
+        self.known: Any = None
+
+
+class Outcome:
+    """The effects of one task's outcome.
+
+    Args:
+        home: of the task's queue.
+    """
+
+    __slots__ = ("effects", "home", "is_open")
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
         self.effects: list[Effect] = []
         self.is_open = False
-        self.known: Any = None  # a client of that server
 
 
 _current: ContextVar[Outcome | None] = ContextVar("svcjobs_celery_outcome", default=None)
@@ -95,13 +111,13 @@ def effects_for(client: Any, *, same_database: bool = False) -> list[Effect] | N
         same_database: whether its effect can't name another database than the queue's, as ``Follow`` can't.
     """
     outcome = _current.get()
-    if outcome is None or not outcome.is_open or outcome.server is None:
+    if outcome is None or not outcome.is_open or (server := outcome.home.server) is None:
         return None
-    if outcome.known is not client:
-        if not _is_same(outcome.server, server_of(client)):
+    if outcome.home.known is not client:
+        if not _is_same(server, server_of(client)):
             return None
-        outcome.known = client
-    return None if same_database and outcome.database != database_of(client) else outcome.effects
+        outcome.home.known = client
+    return None if same_database and outcome.home.database != database_of(client) else outcome.effects
 
 
 def server_of(client: Any) -> Server | None:

@@ -17,7 +17,7 @@ from svcjobs.settlement import Ack, Bury, Release, Settlement
 from svcjobs_celery_compat import outcome as outcomes
 from svcjobs_celery_compat import signals, states
 from svcjobs_celery_compat.exceptions import InvalidTaskError, NotRegistered, WorkerLostError
-from svcjobs_celery_compat.outcome import Outcome, committing
+from svcjobs_celery_compat.outcome import Home, Outcome, committing
 from svcjobs_celery_compat.utils.log import get_logger
 from svcjobs_celery_compat.utils.time import rate
 from svcjobs_celery_compat.worker import state
@@ -44,7 +44,7 @@ class Intake:
     def __init__(self, app: Any, hostname: str, broker: Broker, sender: Any = None) -> None:
         self.app = app
         self.hostname = hostname
-        self.new_outcome = functools.partial(Outcome, broker.server, broker.database)
+        self.new_outcome = functools.partial(Outcome, Home(broker.server, broker.database))
         self.sender = sender
         self.eventer: Any = None
         self._broker = broker

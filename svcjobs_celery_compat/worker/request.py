@@ -99,8 +99,12 @@ class Request(Ending):
         self.eventer = eventer
         self.connection_errors = connection_errors or ()
         self.task = task or app.tasks[self.type]
-        self.eta = self._instant("eta", head.get("eta"), maybe_iso8601, maybe_make_aware)
-        self.expires = self._instant("expires", head.get("expires"), maybe_iso8601, maybe_make_aware)
+        self.eta: Any = None
+        self.expires: Any = None
+        if (eta := head.get("eta")) is not None:
+            self.eta = self._instant("eta", eta, maybe_iso8601, maybe_make_aware)
+        if (expires := head.get("expires")) is not None:
+            self.expires = self._instant("expires", expires, maybe_iso8601, maybe_make_aware)
         delivery = message.delivery_info or {}
         properties = message.properties or {}
         self.delivery_info = {
@@ -115,8 +119,6 @@ class Request(Ending):
         )  # fmt: skip
 
     def _instant(self, name: str, value: Any, read: Any, make_aware: Any) -> Any:
-        if value is None:
-            return None
         try:
             value = read(value)
         except (AttributeError, ValueError, TypeError) as exc:

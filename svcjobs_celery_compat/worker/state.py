@@ -114,7 +114,8 @@ def maybe_shutdown() -> None:
 def task_reserved(request: Any) -> None:
     """A worker holds the request."""
     requests[request.id] = request
-    scheduled_requests.discard(request)
+    if scheduled_requests:  # seldom, and a discard costs more
+        scheduled_requests.discard(request)
     reserved_requests.add(request)
 
 
@@ -141,7 +142,8 @@ def task_ready(request: Any, successful: bool = False) -> None:
     requests.pop(request.id, None)
     active_requests.discard(request)
     reserved_requests.discard(request)
-    scheduled_requests.discard(request)
+    if scheduled_requests:
+        scheduled_requests.discard(request)
 
 
 def merge_revoked(task_ids: Iterable[str] | Mapping[str, Any] | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -171,8 +170,10 @@ class Encoding:
 
     def _encode(self, data: Any) -> tuple[str, str, Any]:
         if self.encoder is dumps_json:
-            with suppress(Exception):  # the serializer says what is wrong with it
+            try:
                 return self.content_type, self.content_encoding, _JSON.encode(data)
+            except Exception:  # noqa: BLE001, S110 - the serializer says what is wrong with it
+                pass
         encoded: tuple[str, str, Any] = serialization.dumps(data, serializer=self.serializer)
         return encoded
 

@@ -97,6 +97,8 @@ class BaseKeyValueStoreBackend(Backend):
     def _get_key_for(self, prefix: Any, id: Any, key: str | bytes = "") -> Any:
         if not id:
             raise ValueError(f"the id {id!r} has no key: give the id of a task or group")
+        if type(id) is str and type(prefix) is bytes and not key:
+            return prefix + id.encode()  # as below, which takes kombu six calls
         key_t = self.key_t
         return key_t("").join((prefix, key_t(bytes_to_str(id) if isinstance(id, bytes) else str(id)), key_t(key)))
 

@@ -101,28 +101,26 @@ class LimitedSet:
 
     pop_value = discard
 
-    def _is_current(self, entry: tuple[float, int, Any]) -> bool:
-        return self._data.get(entry[2]) == entry
-
     def purge(self, now: Any = None) -> None:
         """Remove what is above the limits.
 
         :param now: the time, or a function that returns it (default: this instant).
         """
         now = monotonic() if now is None else now() if callable(now) else now
-        if self.maxlen:
-            while len(self._data) > self.maxlen:
-                self.pop()
-        if self.expires:
-            while len(self._data) > self.minlen:
-                oldest = self._oldest()
-                if oldest is None or oldest[0] + self.expires > now:
+        data, heap = self._data, self._heap
+        while heap:  # in one loop, as a worker comes here with each task
+            entry = heap[0]
+            if data.get(entry[2]) is entry:
+                many = self.maxlen and len(data) > self.maxlen
+                old = self.expires and len(data) > self.minlen and entry[0] + self.expires <= now
+                if not (many or old):
                     return
-                self.pop()
+                del data[entry[2]]
+            heappop(heap)
 
     def _oldest(self) -> tuple[float, int, Any] | None:
         while self._heap:
-            if self._is_current(self._heap[0]):
+            if self._data.get(self._heap[0][2]) is self._heap[0]:
                 return self._heap[0]
             heappop(self._heap)
         return None

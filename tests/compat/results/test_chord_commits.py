@@ -27,7 +27,7 @@ def side(sides: MakeSides) -> Side:
 @contextmanager
 def worker(side: Side) -> Iterator[list[Any]]:
     """As in a worker whose queue is on the backend's server: the effects of an outcome that may never commit."""
-    settlement = outcome.Outcome(outcome.server_of(side.backend.client))
+    settlement = outcome.Outcome(outcome.Home(outcome.server_of(side.backend.client)))
     token = outcome.begin(settlement)
     try:
         with outcome.committing():

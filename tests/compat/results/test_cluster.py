@@ -60,7 +60,7 @@ def member(app: Any, number: int, size: int, **info: Any) -> Context:
 
 def committed(app: Any, number: int, size: int, **info: Any) -> list[Any]:
     """What a worker on the cluster commits when a member of a chord succeeds."""
-    settlement = outcome.Outcome(outcome.server_of(app.backend.client))
+    settlement = outcome.Outcome(outcome.Home(outcome.server_of(app.backend.client)))
     token = outcome.begin(settlement)
     try:
         with outcome.committing():
@@ -101,7 +101,7 @@ def test_a_group_is_read_from_all_nodes(make_app: MakeApp) -> None:
 
 def test_two_clients_of_a_cluster_know_that_it_is_one(make_app: MakeApp, redis_server: RedisServer) -> None:
     app, other = make_app(0), make_app(2)
-    settlement = outcome.Outcome(outcome.server_of(other.backend.client))
+    settlement = outcome.Outcome(outcome.Home(outcome.server_of(other.backend.client)))
     token = outcome.begin(settlement)
     try:
         with outcome.committing():
