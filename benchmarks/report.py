@@ -18,12 +18,7 @@ HEAD = """# {title}
 
 {machine}
 
-{about} [notes.md](notes.md) explains the measures. Written by:
-
-<!-- not run: it measures for minutes -->
-```bash
-{command}
-```
+{about} [notes.md](notes.md) explains the measures. Written by `{command}`.
 
 ![Rates]({plot})
 
