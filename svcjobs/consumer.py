@@ -76,10 +76,7 @@ class Consumer:
         self._recycling = recycling
         self._metrics = metrics
         watch = Watch.over(queues)
-        self._sources = {
-            name: Source(job_queue, self._look, self._settled, functools.partial(watch.wait, name) if watch else None)
-            for name, job_queue in ((job_queue.name, job_queue) for job_queue in queues)
-        }
+        self._sources = {job_queue.name: Source(job_queue, self._look, self._settled, watch) for job_queue in queues}
         self._changes: deque[Callable[[], None]] = deque()
         self._prefetch = Prefetch()
         self._held: dict[Lease, HeldJob] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import queue
 import threading
@@ -17,6 +16,7 @@ from svcjobs.leases import is_late
 from svcjobs.outage import FIRST_PAUSE_SECONDS, Outage
 from svcjobs.queue import JobQueue
 from svcjobs.settlement import Outcome, Release, Settlement
+from svcjobs.watch import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +35,7 @@ class Source:
         job_queue: the queue.
         woken: called, in a thread, when there may be a job to fetch.
         settled: called with each settlement and its outcome, None when it was given up.
-        wait: returns when there may be a job, and sometimes with True when there is none yet; the queue's own wait when
-            it isn't given.
+        watch: waits for the queue together with others; without, it waits by itself.
     """
 
     def __init__(
@@ -44,14 +43,14 @@ class Source:
         job_queue: JobQueue,
         woken: Callable[[], object],
         settled: Callable[[Settlement, Outcome | None], object],
-        wait: Callable[[], bool | None] | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.is_closed = False
         """Whether nothing is fetched from it any more."""
         self._queue = job_queue
         self._woken = woken
         self._settled = settled
-        self._wait_for_job = wait or functools.partial(job_queue.wait, LONGEST_WAIT_SECONDS)
+        self._others = watch
         self._outage = Outage(job_queue.name)
         self._is_away = False
         self._unsettled: defaultdict[type[Settlement], deque[Settlement]] = defaultdict(deque)
@@ -80,11 +79,15 @@ class Source:
         """Fetch no more, and let the thread end, after the wait that it is in."""
         self.is_closed = True
         self._ended.set()
+        if self._others is not None:
+            self._others.leave(self.name)
         self._watch.put(None)
 
     def join(self) -> None:
-        """Wait for the end of the thread."""
+        """Wait for the end of the thread, and of the one that waits for this queue with others."""
         self._thread.join()
+        if self._others is not None:
+            self._others.join()
 
     # fetch
 
@@ -131,8 +134,7 @@ class Source:
             if self._ended.is_set():
                 return
             try:
-                while self._wait_for_job() and not self.is_closed:
-                    pass
+                self._wait_for_job()
             except Exception:  # noqa: BLE001 - only the waiting connection may be gone; else the next fetch tells
                 time.sleep(FIRST_PAUSE_SECONDS)
             if self._ended.is_set():
@@ -140,6 +142,14 @@ class Source:
                 return
             self._watching = False
             self._woken()
+
+    def _wait_for_job(self) -> None:
+        """Return when there may be a job, and soon after the end."""
+        if self._others is not None:
+            self._others.wait(self.name)
+            return
+        while self._queue.wait(LONGEST_WAIT_SECONDS) and not self.is_closed:
+            pass
 
     # settle
 

@@ -37,8 +37,10 @@ class Watch:
         self._changed = threading.Condition()
         self._waiting: dict[str, RedisJobQueue] = {}
         self._due_at: dict[str, float] = {}
+        self._gone: set[str] = set()
         self._round_ends_at = 0.0
-        threading.Thread(target=self._watch, name="svcjobs-watch", daemon=True).start()
+        self._thread = threading.Thread(target=self._watch, name="svcjobs-watch", daemon=True)
+        self._thread.start()
 
     @classmethod
     def over(cls, queues: Sequence[JobQueue]) -> Watch | None:
@@ -47,7 +49,7 @@ class Watch:
         return cls(together) if len(together) == len(queues) > 1 else None
 
     def wait(self, name: str) -> None:
-        """Return when a fetch from the queue with that name may find something."""
+        """Return when a fetch from the queue with that name may find something, or it has left."""
         queue = self._queues[name]
         due_at = queue.next_due_at
         while seconds := self._seconds_alone(queue, due_at):
@@ -57,9 +59,23 @@ class Watch:
             due_at = 0.0
         self._woken[name].wait()
 
+    def leave(self, name: str) -> None:
+        """The queue with that name isn't waited for any more."""
+        with self._changed:
+            self._gone.add(name)
+            self._waiting.pop(name, None)
+            self._changed.notify()
+        self._woken[name].set()
+
+    def join(self) -> None:
+        """Wait until the thread has ended: when all queues have left, and its round is over."""
+        self._thread.join()
+
     def _seconds_alone(self, queue: RedisJobQueue, due_at: float) -> float:
         """How long a queue has to wait by itself; 0 when it is in the next round, whose end tells its thread."""
         with self._changed:
+            if queue.name in self._gone:
+                return 0.0
             now = time.monotonic()
             left = self._round_ends_at - now - EARLY_SECONDS
             if left > EARLY_SECONDS:
@@ -74,7 +90,9 @@ class Watch:
         longest = FIRST_ROUND_SECONDS
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting)
+                self._changed.wait_for(lambda: self._waiting or len(self._gone) == len(self._queues))
+                if not self._waiting:
+                    return
                 queues = list(self._waiting.values())
                 now = time.monotonic()
                 longest = ROUND_SECONDS if len(queues) == len(self._queues) else longest
@@ -89,7 +107,7 @@ class Watch:
                 others_came = len(self._waiting) > len(queues)
                 longest = FIRST_ROUND_SECONDS if woken or others_came else min(2 * longest, ROUND_SECONDS)
                 for queue in woken:
-                    del self._waiting[queue.name]
+                    self._waiting.pop(queue.name, None)
                     self._woken[queue.name].set()
 
     def _round(self, queues: Sequence[RedisJobQueue], seconds: float) -> Sequence[RedisJobQueue]:

@@ -182,3 +182,21 @@ def test_a_round_is_short_when_others_may_come_soon_and_long_with_all(
     assert server.waits[-1] == (["b"], watch_module.FIRST_ROUND_SECONDS)
     server.answer("b", "b")
     b.join(20)
+
+
+def test_the_watch_ends_when_all_queues_have_left(
+    wait: Wait, clock: SimpleNamespace, server: Server, watch: Watch
+) -> None:
+    a = wait("a")
+    called(server, ("wait", ["a"]))
+    b = wait("b")
+    called(server, ("wait", ["a"]), ("wait", ["b"]))
+    watch.leave("a")
+    watch.leave("b")
+    for _, names in list(server.calls):  # the commands that wait end by themselves
+        clock.now += watch_module.ROUND_SECONDS
+        server.answer(" ".join(names))
+    for thread in (a, b, watch._thread):
+        thread.join(20)
+        assert not thread.is_alive()
+    wait("a").join(20)  # one that comes late waits for nothing
