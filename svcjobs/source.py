@@ -113,7 +113,7 @@ class Source:
         return jobs
 
     def pass_on(self) -> None:
-        """This child has no room: let another worker have the wake-up that it took."""
+        """This child has no room, or left the queue: let another worker have the wake-up that it took."""
         if self._passed_on:
             return
         try:
@@ -137,8 +137,9 @@ class Source:
                 self._wait_for_job()
             except Exception:  # noqa: BLE001 - only the waiting connection may be gone; else the next fetch tells
                 time.sleep(FIRST_PAUSE_SECONDS)
-            if self._ended.is_set():
+            if self.is_closed:
                 self.pass_on()
+            if self._ended.is_set():
                 return
             self._watching = False
             self._woken()

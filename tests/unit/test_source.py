@@ -136,6 +136,21 @@ def test_after_a_short_fetch_a_thread_watches_and_wakes() -> None:
     assert settled.source.is_hot
 
 
+def test_a_wake_up_for_a_queue_that_was_left_is_passed_on_and_it_can_be_taken_up_again() -> None:
+    settled = Settled()
+    settled.source.open()
+    settled.source.fetch(3, lowest_first=False)
+    assert settled.queue.is_waited_for.wait(20)
+    settled.source.is_closed = True
+    settled.queue.enqueue("greet")
+    eventually(lambda: settled.queue.asked == [3, 0])
+    assert settled.woken.wait(20)
+    assert not settled.source.is_hot
+    settled.source.is_closed = False
+    assert settled.source.is_hot
+    assert len(settled.source.fetch(3, lowest_first=False)) == 1
+
+
 def test_after_a_full_fetch_there_may_be_more() -> None:
     settled = Settled()
     assert len(settled.reserve(2)) == 2
