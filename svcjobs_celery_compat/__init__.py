@@ -47,6 +47,11 @@ _HOMES = {
     "xstarmap": "canvas",
     "uuid": "utils",
 }
+# old paths, which Celery has as attributes without an import too
+_OLD_MODULES = frozenset({"execute", "log", "messaging", "registry"})
+
+#: modules that code may use without importing them
+_MODULES = frozenset({"execute", "log", "messaging", "registry"})
 
 __all__ = (
     "SERIES",
@@ -100,6 +105,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
     try:
         home = _HOMES[name]
     except KeyError:

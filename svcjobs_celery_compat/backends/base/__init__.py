@@ -7,6 +7,7 @@ and, for groups, ``_save_group``, ``_restore_group``, ``_delete_group``; or :cla
 
 import time
 
+from svcjobs_celery_compat._state import get_current_task
 from svcjobs_celery_compat.backends.base.backend import Backend, unpickle_backend
 from svcjobs_celery_compat.backends.base.compression import (
     COMPRESSED_PAYLOAD_MAGIC,
@@ -45,6 +46,7 @@ __all__ = (
     "chord",
     "compress_payload",
     "decompress_payload",
+    "get_current_task",
     "group",
     "maybe_signature",
     "pending_results_t",
