@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 import svcjobs_celery_compat as facade
 from svcjobs_celery_compat import Celery
 from svcjobs_celery_compat.backends import base
-from tests.compat.close_app import closing
 
 
 @pytest.fixture
-def app():
-    with closing(Celery("old", broker="memory://", set_as_current=True)) as app:
+def app() -> Iterator[Celery]:
+    with Celery("old", broker="memory://", set_as_current=True) as app:
         yield app
 
 
@@ -25,7 +26,7 @@ def test_the_registry_has_the_tasks_of_the_current_app(app: Celery) -> None:
 
     from svcjobs_celery_compat import registry
 
-    assert registry.tasks.get("old.add") is add
+    assert registry.tasks.get("old.add") == add
     assert registry.tasks.get("old.unknown") is None
     assert facade.registry is importlib.import_module("svcjobs_celery_compat.registry")
 
@@ -42,7 +43,9 @@ def test_the_registry_has_the_tasks_of_the_current_app(app: Celery) -> None:
         ("messaging", "establish_connection", lambda app: app.connection),
     ],
 )
-def test_other_old_names_are_of_the_current_app(app: Celery, module: str, name: str, target) -> None:
+def test_other_old_names_are_of_the_current_app(
+    app: Celery, module: str, name: str, target: Callable[[Celery], Any]
+) -> None:
     assert getattr(getattr(facade, module), name) == target(app)
 
 
