@@ -47,8 +47,6 @@ _HOMES = {
     "xstarmap": "canvas",
     "uuid": "utils",
 }
-# old paths, which Celery has as attributes without an import too
-_OLD_MODULES = frozenset({"execute", "log", "messaging", "registry"})
 
 #: modules that code may use without importing them
 _MODULES = frozenset({"execute", "log", "messaging", "registry"})

@@ -11,6 +11,7 @@ import pytest
 
 import svcjobs_celery_compat
 from svcjobs_celery_compat import Celery, _state
+from svcjobs_celery_compat.backends import base
 
 NAMES = {
     "execute": {"send_task"},
@@ -51,7 +52,7 @@ def test_older_names_are_those_of_the_app_that_is_current_now(app: Celery) -> No
         messaging.get_consumer_set: app.amqp.TaskConsumer,
     }
 
-    assert registry.tasks is app.tasks
+    assert registry.tasks == app.tasks
     assert list(expected) == list(expected.values())
 
 
@@ -63,3 +64,18 @@ def test_a_task_is_found_in_the_registry_by_its_name(app: Celery) -> None:
 
     assert registry.tasks.get("older.task").name == "older.task"
     assert registry.tasks.get("older.other") is None
+
+
+def test_a_name_that_was_imported_follows_the_current_app(app: Celery) -> None:
+    from svcjobs_celery_compat.registry import tasks
+
+    later = Celery("later", broker="memory://", set_as_current=True)
+    later.task(name="later.task")(print)
+
+    assert "later.task" in tasks
+    later.close()
+
+
+def test_a_backend_of_ones_own_finds_the_current_task() -> None:
+    # django-celery-results imports it from here
+    assert base.get_current_task is _state.get_current_task
