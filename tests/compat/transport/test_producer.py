@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -53,6 +54,49 @@ def test_a_message_is_stored_as_by_kombu(opened: OpenConnection, given: Mapping[
         routing_key = "there" if options["exchange"] else "celery"
         kind(connection).publish(body, routing_key, declare=[queue], **options)
 
+    assert _stored(connection, 1) == _stored(connection, 2)
+
+
+class _Wrapper:
+    """Stands for a method as wrapt's wrappers do: by a descriptor that passes for what it wraps."""
+
+    def __init__(self, wrapped: Any, seen: list[str]) -> None:
+        self.__wrapped__ = wrapped
+        self.__globals__ = wrapped.__globals__
+        self.seen = seen
+
+    def __get__(self, producer: Any, kind: Any = None) -> Any:
+        if producer is None:
+            return self
+
+        def publish(*args: Any, **kwargs: Any) -> Any:
+            self.seen.append(kwargs["headers"]["task"])
+            return self.__wrapped__(producer, *args, **kwargs)
+
+        return publish
+
+
+def _function(wrapped: Any, seen: list[str]) -> Any:
+    @functools.wraps(wrapped)
+    def publish(producer: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.append(kwargs["headers"]["task"])
+        return wrapped(producer, *args, **kwargs)
+
+    return publish
+
+
+@pytest.mark.parametrize("wrapper", [_function, _Wrapper], ids=["a function", "a descriptor"])
+def test_a_tracer_in_the_place_of_kombus_publish_sees_each_message(
+    opened: OpenConnection, monkeypatch: pytest.MonkeyPatch, wrapper: Any
+) -> None:
+    connection, seen = opened(), list[str]()
+    producer = Producer(connection)
+    with monkeypatch.context() as patched:
+        patched.setattr(kombu.Producer, "publish", wrapper(kombu.Producer.publish, seen))
+        producer.publish(TASK, "celery", exchange="", headers=dict(HEADERS), serializer="json")
+    producer.publish(TASK, "celery", exchange="", headers=dict(HEADERS), serializer="json")
+
+    assert seen == ["tasks.add"]
     assert _stored(connection, 1) == _stored(connection, 2)
 
 
