@@ -195,6 +195,7 @@ class CacheBackend(KeyValueStoreBackend):
         except KeyError:
             raise ImproperlyConfigured(UNKNOWN_BACKEND.format(self.backend, ", ".join(sorted(backends)))) from None
         super().__init__(app, expires=expires, expires_type=int, **kwargs)
+        self.url = url
         if (self._seconds(self.chord_expires)) > MAX_RELATIVE_EXPIRES and self.chord_expires != self.expires:
             logger.warning(W_CHORD_EXPIRES_TOO_LONG)
 
