@@ -16,7 +16,7 @@ from kombu.utils.functional import LRUCache
 from svcjobs_celery_compat.events.state.task import Task as KnownTask
 from svcjobs_celery_compat.events.state.worker import Worker as KnownWorker
 
-Told = tuple[tuple[Any, bool], str] | None
+Told = tuple[Any, str] | None
 """The worker or task of an event, whether it is new, and what was told; None for events of others."""
 
 
@@ -54,6 +54,8 @@ class State:
     Attributes:
         event_count: events so far.
         task_count: tasks that workers received.
+        handlers: for other kinds of events, or in the place of ours. ``handlers["order"]`` is called for ``order-paid``
+            with ``"paid"`` and the event, and what it returns comes first in what :meth:`event` returns.
     """
 
     Worker = KnownWorker
@@ -79,6 +81,7 @@ class State:
         self.max_tasks_in_memory = max_tasks_in_memory
         self.on_node_join, self.on_node_leave = on_node_join, on_node_leave
         self.event_count = self.task_count = 0
+        self.handlers: dict[str, Callable[[str, dict[str, Any]], Any]] = {}
         self.workers: Any = LRUCache(max_workers_in_memory)
         self.workers.update(workers or {})
         self.tasks: Any = LRUCache(max_tasks_in_memory)
@@ -105,6 +108,8 @@ class State:
         if self.event_callback:
             self.event_callback(self, event)
         group, _, subject = event["type"].partition("-")
+        if group in self.handlers:
+            return self.handlers[group](subject, event), subject
         if group == "worker":
             return self._worker_event(subject, event)
         if group == "task":
