@@ -143,7 +143,7 @@ class BaseLoader:
         return self.import_from_cwd(name)
 
     def find_module(self, module: str) -> Any:
-        """Find a module without importing it; the current directory counts."""
+        """Import a module; the current directory counts."""
         return find_module(module)
 
     def cmdline_config_parser(

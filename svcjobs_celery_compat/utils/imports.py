@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module, reload
 from importlib.metadata import entry_points
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -89,12 +88,13 @@ def cwd_in_path() -> Iterator[None]:
 
 
 def find_module(module: str, path: Any = None, imp: Callable[[str], Any] | None = None) -> Any:
-    """Import the package that holds `module`, and say whether the module is there; the current directory counts.
+    """Import a module, and say which of its parents is no package; the current directory counts.
 
+    :param path: not used, as in Celery.
     :param imp: imports a module by its name.
-    :returns: the spec of the module, or None.
+    :returns: the module.
     :raises NotAPackage: one of the parents is a module without a ``__path__``.
-    :raises ImportError: a parent isn't there.
+    :raises ImportError: it isn't there, or can't be imported.
     """
     imp = imp or import_module
     with cwd_in_path():
@@ -103,10 +103,7 @@ def find_module(module: str, path: Any = None, imp: Callable[[str], Any] | None 
             parent = ".".join(names[:count])
             if not hasattr(imp(parent), "__path__"):
                 raise NotAPackage(parent)
-        spec = find_spec(module, path)
-        if spec is None and len(names) > 1:
-            raise ImportError(f"no module named {module}", name=module)
-        return spec
+        return imp(module)
 
 
 def import_from_cwd(module: str, imp: Callable[..., Any] | None = None, package: str | None = None) -> Any:
